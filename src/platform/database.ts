@@ -1,0 +1,109 @@
+import type { EntityClass, EntityManager, EntitySchema } from '@mikro-orm/core';
+import { Migrator } from '@mikro-orm/migrations';
+import type { Migration } from '@mikro-orm/migrations';
+import { MikroORM } from '@mikro-orm/postgresql';
+import type { SqlEntityManager } from '@mikro-orm/postgresql';
+import { CompiledQuery } from 'kysely';
+import { Client } from 'pg';
+
+/** What this installation's tables are: handed in by `mikro-orm.config.ts`, so that the platform knows no noun. */
+export interface DatabaseSchema {
+  readonly entities: (EntitySchema | EntityClass<object>)[];
+  readonly migrations: (new (...args: ConstructorParameters<typeof Migration>) => Migration)[];
+}
+
+export interface DatabaseOptions {
+  readonly url: string;
+  /** Connections of this process's pool; LISTEN has one of its own beside it. */
+  readonly poolSize: number;
+  readonly schema: DatabaseSchema;
+  readonly applicationName?: string;
+}
+
+/**
+ * Runs SQL on the pool or inside a transaction; both look the same to a statement. A text that begins with a comment
+ * of one word (`/*settle*\/ with …`) is prepared under that name, once per connection: a settle plans for
+ * longer than it runs. `$1` placeholders; rows come as `pg` parses them (bigint and timestamptz as text: select
+ * `epoch_ms(at)` where a number is wanted).
+ */
+export interface Sql {
+  query<Row>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+}
+
+export interface Database {
+  readonly orm: MikroORM;
+  /** On the pool, each statement its own transaction. */
+  readonly sql: Sql;
+  /** A unit of work of its own, for the control plane. */
+  em(): SqlEntityManager;
+  /** Commits when `work` resolves and rolls back when it throws. Never hold one over a network call. */
+  transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** The statements of one entity manager: inside `em.transactional` they join its transaction. */
+export const sqlOf = (em: EntityManager): Sql => {
+  const kysely = (em as SqlEntityManager).getKysely();
+  return {
+    query: async <Row>(text: string, values: readonly unknown[] = []) =>
+      (await kysely.executeQuery<Row>(CompiledQuery.raw(text, [...values]))).rows,
+  };
+};
+
+const NAMED = /^\/\*([a-z_0-9]+)\*\//;
+
+/** Prepares what carries a name; everything else goes through as it is. */
+class NamingClient extends Client {
+  // oxlint-disable-next-line typescript/no-explicit-any -- pg's own overloads, passed on untouched
+  override query(...args: any[]): any {
+    const [text, values, ...rest] = args;
+    const name = typeof text === 'string' ? NAMED.exec(text)?.[1] : undefined;
+    // oxlint-disable-next-line typescript/no-explicit-any
+    const query = super.query as (...all: any[]) => any;
+    return name === undefined ? query.apply(this, args) : query.call(this, { name, text, values }, ...rest);
+  }
+}
+
+/**
+ * Every connection plans for indexes: a statement that was planned while its table was empty would otherwise keep a
+ * sequential scan while the table grows (2.5 → 90 ms a batch). The timeouts bound how late a row can become
+ * visible after its time stamp, which the lanes' read cursors rely on.
+ */
+const SESSION = `
+  set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
+  set jit = off; set plan_cache_mode = force_generic_plan; set timezone = 'UTC';
+  set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'`;
+
+/** Opens the pool; nothing is sent before the first statement. */
+export const openDatabase = async ({ url, poolSize, schema, applicationName }: DatabaseOptions): Promise<Database> => {
+  const orm = await MikroORM.init({
+    clientUrl: url,
+    entities: schema.entities,
+    extensions: [Migrator],
+    pool: { min: 0, max: poolSize },
+    onCreateConnection: async (connection) => {
+      await (connection as { executeQuery(q: CompiledQuery): Promise<unknown> }).executeQuery(
+        CompiledQuery.raw(SESSION),
+      );
+    },
+    driverOptions: {
+      Client: NamingClient,
+      application_name: applicationName ?? 'hookgraph',
+      connectionTimeoutMillis: 5_000,
+      keepAlive: true,
+    },
+    schemaGenerator: { ignoreSchema: ['pgboss'] },
+    migrations: {
+      migrationsList: schema.migrations.map((migration) => ({ name: migration.name, class: migration })),
+      snapshot: false,
+    },
+    discovery: { warnWhenNoEntities: false },
+  });
+  return {
+    orm,
+    sql: sqlOf(orm.em.fork()),
+    em: () => orm.em.fork(),
+    transaction: (work) => orm.em.fork().transactional((em) => work(sqlOf(em))),
+    close: () => orm.close(),
+  };
+};
