@@ -1,8 +1,12 @@
 import { Migration0001Foundation } from './migrations/0001-foundation.ts';
 import type { DatabaseSchema } from './src/platform/database.ts';
+import { RegisteredEventType } from './src/domain/events/eventType.ts';
+import { ApiKey } from './src/domain/tenants/apiKey.ts';
+import { Tenant } from './src/domain/tenants/tenant.ts';
+import { Webhook } from './src/domain/webhooks/webhook.ts';
 
 /** The entities and migrations of this installation, in order. Migrations only ever go forward. */
 export const schema: DatabaseSchema = {
-  entities: [],
+  entities: [Tenant, ApiKey, Webhook, RegisteredEventType],
   migrations: [Migration0001Foundation],
 };

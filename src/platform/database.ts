@@ -4,6 +4,7 @@ import type { Migration } from '@mikro-orm/migrations';
 import { MikroORM } from '@mikro-orm/postgresql';
 import type { SqlEntityManager } from '@mikro-orm/postgresql';
 import { CompiledQuery } from 'kysely';
+import type { Kysely } from 'kysely';
 import { Client } from 'pg';
 
 /** What this installation's tables are: handed in by `mikro-orm.config.ts`, so that the platform knows no noun. */
@@ -42,13 +43,12 @@ export interface Database {
 }
 
 /** The statements of one entity manager: inside `em.transactional` they join its transaction. */
-export const sqlOf = (em: EntityManager): Sql => {
-  const kysely = (em as SqlEntityManager).getKysely();
-  return {
-    query: async <Row>(text: string, values: readonly unknown[] = []) =>
-      (await kysely.executeQuery<Row>(CompiledQuery.raw(text, [...values]))).rows,
-  };
-};
+export const sqlOf = (em: EntityManager): Sql => sqlOn((em as SqlEntityManager).getKysely());
+
+const sqlOn = (kysely: Pick<Kysely<unknown>, 'executeQuery'>): Sql => ({
+  query: async <Row>(text: string, values: readonly unknown[] = []) =>
+    (await kysely.executeQuery<Row>(CompiledQuery.raw(text, [...values]))).rows,
+});
 
 const NAMED = /^\/\*([a-z_0-9]+)\*\//;
 
@@ -60,6 +60,9 @@ class NamingClient extends Client {
     const name = typeof text === 'string' ? NAMED.exec(text)?.[1] : undefined;
     // oxlint-disable-next-line typescript/no-explicit-any
     const query = super.query as (...all: any[]) => any;
+    // A connection that was lost has rolled back; were it told as a failure, Kysely would never give the client back.
+    if (text === 'rollback')
+      return query.apply(this, args).catch(() => ({ command: 'ROLLBACK', rowCount: null, rows: [] }));
     return name === undefined ? query.apply(this, args) : query.call(this, { name, text, values }, ...rest);
   }
 }
@@ -81,13 +84,10 @@ export const openDatabase = async ({ url, poolSize, schema, applicationName }: D
     entities: schema.entities,
     extensions: [Migrator],
     pool: { min: 0, max: poolSize },
-    onCreateConnection: async (connection) => {
-      await (connection as { executeQuery(q: CompiledQuery): Promise<unknown> }).executeQuery(
-        CompiledQuery.raw(SESSION),
-      );
-    },
     driverOptions: {
       Client: NamingClient,
+      // The pool's own hook: where Kysely's or MikroORM's fails, the pool loses the client for ever.
+      onConnect: (client: Client) => client.query(SESSION),
       application_name: applicationName ?? 'hookgraph',
       connectionTimeoutMillis: 5_000,
       keepAlive: true,
@@ -103,7 +103,13 @@ export const openDatabase = async ({ url, poolSize, schema, applicationName }: D
     orm,
     sql: sqlOf(orm.em.fork()),
     em: () => orm.em.fork(),
-    transaction: (work) => orm.em.fork().transactional((em) => work(sqlOf(em))),
+    // Kysely's own, not the entity manager's, which loses a pooled client where BEGIN fails.
+    transaction: (work) =>
+      orm.em
+        .fork()
+        .getKysely()
+        .transaction()
+        .execute((trx) => work(sqlOn(trx))),
     close: () => orm.close(),
   };
 };

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { TypeID } from 'typeid-js';
 import { V7Generator } from 'uuidv7';
 
@@ -66,4 +67,18 @@ export const decodeAnyId = (text: string): { kind: IdKind; uuid: string } | null
 export const decodeId = (kind: IdKind, text: string): string | null => {
   const id = decodeAnyId(text);
   return id?.kind === kind ? id.uuid : null;
+};
+
+/**
+ * A UUIDv7 with the millisecond of `base` and 74 bits of a hash of base and salt: the same pair, the same id. The SQL
+ * function `derive_id` gives the same.
+ */
+export const deriveId = (base: string, salt: string): string => {
+  const bytes = Buffer.from(base.replaceAll('-', ''), 'hex');
+  const hash = createHash('sha256').update(bytes).update(salt).digest();
+  hash.copy(bytes, 6, 0, 10);
+  bytes[6] = (bytes[6]! & 0x0f) | 0x70;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = bytes.toString('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 };

@@ -72,7 +72,9 @@ export const openNotifications = async (url: string, log: Logger): Promise<Notif
       if (present) present.push({ heard, gap });
       else {
         listeners.set(channel, [{ heard, gap }]);
-        client?.query(`listen ${channel}`).then(gap, (error: unknown) => log.warn({ err: error, channel }, 'LISTEN failed'));
+        client
+          ?.query(`listen ${channel}`)
+          .then(gap, (error: unknown) => log.warn({ err: error, channel }, 'LISTEN failed'));
       }
     },
     get connected() {

@@ -1,0 +1,6 @@
+import { writeFile } from 'node:fs/promises';
+import { lexicographicSortSchema, printSchema } from 'graphql';
+import { schema } from '../src/schema/index.ts';
+
+/** Writes `schema.graphql`, which a test compares with the schema: a change of the API shows in its diff. */
+await writeFile(new URL('../schema.graphql', import.meta.url), `${printSchema(lexicographicSortSchema(schema))}\n`);

@@ -1,0 +1,120 @@
+import type { Sql } from '../../platform/database.ts';
+import type { Logger } from '../../platform/logs.ts';
+import type { SecretBox } from '../../platform/secrets.ts';
+import { signingKey } from './signature.ts';
+import type { SigningKey } from './signature.ts';
+
+/** Where a webhook's deliveries go and how, as its lane needs it. */
+export interface Destination {
+  readonly webhookId: string;
+  readonly tenantId: string;
+  /** Of a deleted webhook: its last. */
+  readonly webhookName: string;
+  readonly status: 'ACTIVE' | 'PAUSED' | 'DISABLED' | 'DELETED';
+  readonly version: number;
+  readonly url: string;
+  readonly verifySsl: boolean;
+  readonly timeoutMs: number;
+  /** Seconds to wait after each failed attempt. */
+  readonly retrySchedule: readonly number[];
+  readonly maxConcurrency: number;
+  /** The secrets that sign now, oldest first. */
+  keys(now: number): SigningKey[];
+  /** `Retry-After` holds the webhook back until then; ms since the epoch. */
+  readonly heldUntil: number;
+}
+
+interface DestinationRow {
+  readonly webhook_id: string;
+  readonly tenant_id: string;
+  readonly webhook_name: string;
+  readonly held_until: number | null;
+  readonly status: 'ACTIVE' | 'PAUSED' | 'DISABLED' | null;
+  readonly version: string;
+  readonly url: string;
+  readonly verify_ssl: boolean;
+  readonly timeout_seconds: number;
+  readonly retry_schedule: number[];
+  readonly max_concurrency: number;
+  readonly secret: string;
+  readonly previous_secret: string | null;
+  readonly previous_until: number | null;
+}
+
+const READ_DESTINATIONS = `/*destinations*/
+select l.webhook_id, l.tenant_id, l.webhook_name, epoch_ms(l.held_until) as held_until, w.status, w.version, w.url,
+  w.verify_ssl, w.timeout_seconds, w.retry_schedule, w.max_concurrency, w.secret, w.previous_secret,
+  epoch_ms(w.previous_secret_expires_at) as previous_until
+from unnest($1::uuid[]) as wanted(id)
+join lane l on l.webhook_id = wanted.id
+left join webhook w on w.id = wanted.id and w.tenant_id = l.tenant_id`;
+
+/**
+ * By webhook id. One that has no lane row is gone, and has nothing open. One whose secret can't be read (a restored
+ * row, another key) is left out and logged: it waits, the others don't.
+ */
+export const readDestinations = async (
+  sql: Sql,
+  box: SecretBox,
+  webhookIds: readonly string[],
+  log: Logger,
+): Promise<Map<string, Destination>> => {
+  const destinations = new Map<string, Destination>();
+  for (const row of await sql.query<DestinationRow>(READ_DESTINATIONS, [webhookIds])) {
+    try {
+      destinations.set(row.webhook_id, destinationOf(row, box));
+    } catch (error) {
+      log.error({ err: error, webhookId: row.webhook_id }, 'the signing secret of a webhook cannot be read');
+    }
+  }
+  return destinations;
+};
+
+const destinationOf = (row: DestinationRow, box: SecretBox): Destination => {
+  const common = {
+    webhookId: row.webhook_id,
+    tenantId: row.tenant_id,
+    webhookName: row.webhook_name,
+    heldUntil: row.held_until ?? 0,
+  };
+  if (row.status === null) {
+    return {
+      ...common,
+      status: 'DELETED',
+      version: Number.MAX_SAFE_INTEGER,
+      url: '',
+      verifySsl: true,
+      timeoutMs: 0,
+      retrySchedule: [],
+      maxConcurrency: 0,
+      keys: () => [],
+    };
+  }
+  const decrypt = (text: string, field: string): SigningKey =>
+    signingKey(box.decrypt(text, { tenant: row.tenant_id, row: row.webhook_id, field }));
+  const current = decrypt(row.secret, 'secret');
+  const previous =
+    row.previous_secret !== null && row.previous_until !== null
+      ? { key: decrypt(row.previous_secret, 'secret'), until: row.previous_until }
+      : null;
+  return {
+    ...common,
+    status: row.status,
+    version: Number(row.version),
+    url: row.url,
+    verifySsl: row.verify_ssl,
+    timeoutMs: row.timeout_seconds * 1000,
+    retrySchedule: row.retry_schedule,
+    maxConcurrency: row.max_concurrency,
+    keys: (now) => (previous && previous.until > now ? [previous.key, current] : [current]),
+  };
+};
+
+const READ_VERSIONS = `/*webhook_versions*/
+select wanted.id, w.version from unnest($1::uuid[]) as wanted(id) left join webhook w on w.id = wanted.id`;
+
+/** Versions by webhook id; `Number.MAX_SAFE_INTEGER` for one that is gone. */
+export const readVersions = async (sql: Sql, webhookIds: readonly string[]): Promise<Map<string, number>> => {
+  const rows = await sql.query<{ id: string; version: string | null }>(READ_VERSIONS, [webhookIds]);
+  return new Map(rows.map((row) => [row.id, row.version === null ? Number.MAX_SAFE_INTEGER : Number(row.version)]));
+};

@@ -1,0 +1,51 @@
+import { encodeId } from '../../platform/ids.ts';
+import type { SigningKey } from './signature.ts';
+import { standardWebhooksSignature, timestampedSignature } from './signature.ts';
+
+export interface SignedRequestInput {
+  /** Such as `X-Alga-`. */
+  readonly headerPrefix: string;
+  readonly userAgent: string;
+  readonly webhookId: string;
+  readonly deliveryId: string;
+  readonly eventId: string;
+  readonly eventType: string;
+  /** 1 for the first. */
+  readonly attempt: number;
+  /** Oldest first. */
+  readonly keys: readonly SigningKey[];
+  readonly body: Buffer;
+  /** Ms since the epoch; each attempt signs its own. */
+  readonly now: number;
+}
+
+/** The headers of one attempt as a flat list of names and values, signed in both schemes with one timestamp. */
+export const signedHeaders = (input: SignedRequestInput): string[] => {
+  const { headerPrefix: prefix, keys, body } = input;
+  const t = Math.floor(input.now / 1000);
+  const eventId = encodeId('event', input.eventId);
+  return [
+    'Content-Type',
+    'application/json',
+    'User-Agent',
+    input.userAgent,
+    `${prefix}Signature`,
+    timestampedSignature(keys, t, body),
+    `${prefix}Event-Id`,
+    eventId,
+    `${prefix}Event-Type`,
+    input.eventType,
+    `${prefix}Webhook-Id`,
+    encodeId('webhook', input.webhookId),
+    `${prefix}Delivery-Id`,
+    encodeId('delivery', input.deliveryId),
+    `${prefix}Delivery-Attempt`,
+    String(input.attempt),
+    'webhook-id',
+    eventId,
+    'webhook-timestamp',
+    String(t),
+    'webhook-signature',
+    standardWebhooksSignature(keys, eventId, t, body),
+  ];
+};

@@ -1,0 +1,242 @@
+import type { Database, Sql } from '../../platform/database.ts';
+import type { EventRecord } from '../events/event.ts';
+import type { FeedChange } from '../feed/change.ts';
+import type { AttemptError, DeliveryStatus } from './delivery.ts';
+
+/** What an attempt was and brought, for its row. */
+export interface SettledAttempt {
+  readonly trigger: string;
+  /** Ms since the epoch. */
+  readonly startedAt: number;
+  readonly durationMs: number;
+  /** Flat list of names and values. */
+  readonly requestHeaders: readonly string[];
+  readonly responseStatus: number | null;
+  readonly responseHeaders: readonly (readonly [string, string])[] | null;
+  /** Its first 8 KiB, any bytes. */
+  readonly responseBody: Buffer | null;
+  readonly responseTruncated: boolean;
+}
+
+/** The end of a delivery, or of one attempt of it. */
+export interface Settlement {
+  readonly deliveryId: string;
+  readonly webhookId: string;
+  readonly webhookName: string;
+  readonly eventId: string;
+  readonly eventType: string;
+  readonly isTest: boolean;
+  /** Attempts made before this one: the settle changes nothing where the row has another number. */
+  readonly attemptsBefore: number;
+  readonly status: DeliveryStatus;
+  /** Due again then (RETRYING), or null: the delivery has ended. Ms since the epoch. */
+  readonly nextAt: number | null;
+  /** Uses up a wait of the retry schedule. */
+  readonly countsAsFailure: boolean;
+  /** The receiver asked the webhook to wait until then. */
+  readonly heldUntil: number | null;
+  /** The receiver answered 410: the webhook is disabled in the same transaction. */
+  readonly isGone: boolean;
+  /** Null where the delivery ended without one. */
+  readonly attempt: SettledAttempt | null;
+  readonly error: AttemptError | null;
+}
+
+/** What a settle changed. */
+export interface Settled {
+  /** Deliveries that had the number of attempts that was expected; the others were settled by somebody else. */
+  readonly applied: ReadonlySet<string>;
+  /** Webhooks that were disabled. */
+  readonly disabled: readonly string[];
+}
+
+/**
+ * One statement, one commit for a batch: open → history → attempt → feed → health → webhook. Everything after the
+ * compare-and-set (`attempts = n`) derives from the rows that it returned, so a repeated or stale settle changes
+ * nothing. Planned once per connection; all look-ups by primary key.
+ */
+const SETTLE = `/*settle*/
+with input as materialized (
+  select * from json_to_recordset($1::json) as input(
+    id uuid, n int, s text, next double precision, cost int, held double precision, gone boolean, x boolean,
+    tg text, st double precision, ms int, rq text, rs int, rh text, rb text, rt boolean, ec text, em text, ch text)
+), ended as (
+  delete from delivery_open o using input i
+  where o.id = i.id and o.attempts = i.n and i.next is null
+  returning o.tenant_id, o.webhook_id, o.event_id, o.event_type, o.is_test, o.created_at, o.payload_fields,
+    o.response_status, o.duration_ms, i.*
+), continued as (
+  update delivery_open o set
+    attempts = o.attempts + 1, cycle_attempts = o.cycle_attempts + i.cost, trigger = 'RETRY',
+    next_at = from_epoch_ms(i.next), response_status = i.rs, duration_ms = i.ms,
+    error_code = i.ec, error_message = i.em
+  from input i
+  where o.id = i.id and o.attempts = i.n and i.next is not null
+  returning o.tenant_id, o.webhook_id, i.*
+), history as (
+  insert into delivery (id, tenant_id, webhook_id, event_id, event_type, status, is_test, attempts, created_at,
+    completed_at, payload_fields, response_status, duration_ms, error_code, error_message)
+  select id, tenant_id, webhook_id, event_id, event_type, s, is_test,
+    n + case when st is null then 0 else 1 end, created_at,
+    clock_timestamp(), payload_fields, case when st is null then response_status else rs end,
+    case when st is null then duration_ms else ms end, ec, em
+  from ended
+), touched as (
+  select tenant_id, webhook_id, id, n, next, held, gone, x, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch from ended
+  union all
+  select tenant_id, webhook_id, id, n, next, held, gone, x, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch from continued
+), attempts as (
+  insert into attempt (id, tenant_id, delivery_id, number, trigger, started_at, duration_ms, request_headers,
+    response_status, response_headers, response_body, response_truncated, error_code, error_message)
+  select derive_id(id, (n + 1)::text), tenant_id, id, n + 1, tg, from_epoch_ms(st), ms, rq, rs, rh,
+    decode(rb, 'base64'), rt, ec, em
+  from touched where st is not null
+), feed as (
+  insert into feed_outbox (tenant_id, changes)
+  select tenant_id, '[' || string_agg(ch, ',' order by st) || ']' from touched group by tenant_id
+), real as (
+  select webhook_id, st + ms as at, ec is null as ok,
+    max(st + ms) filter (where ec is null) over (partition by webhook_id) as last_ok
+  from touched where st is not null and not x
+), streak as (
+  select webhook_id, max(at) as last_at, max(last_ok) as ok_at, max(at) filter (where not ok) as failed_at,
+    count(*) filter (where not ok and (last_ok is null or at > last_ok))::int as failures,
+    min(at) filter (where not ok and (last_ok is null or at > last_ok)) as failing_at
+  from real group by webhook_id
+), health as (
+  update webhook_health h set
+    last_delivery_at = greatest(h.last_delivery_at, from_epoch_ms(k.last_at)),
+    last_success_at = greatest(h.last_success_at, from_epoch_ms(k.ok_at)),
+    last_failure_at = greatest(h.last_failure_at, from_epoch_ms(k.failed_at)),
+    consecutive_failures = k.failures + case when k.ok_at is null then h.consecutive_failures else 0 end,
+    failing_since = case when k.ok_at is null then coalesce(h.failing_since, from_epoch_ms(k.failing_at))
+      else from_epoch_ms(k.failing_at) end
+  from streak k where h.webhook_id = k.webhook_id
+), holding as (
+  update lane l set held_until = greatest(l.held_until, from_epoch_ms(t.held))
+  from (select webhook_id, max(held) as held from touched where held is not null group by webhook_id) t
+  where l.webhook_id = t.webhook_id
+), disabling as (
+  update webhook w set status = 'DISABLED', disabled_at = clock_timestamp(), version = w.version + 1,
+    updated_at = clock_timestamp(),
+    disabled_reason = 'The receiver answered 410 Gone: it does not want this webhook any more.'
+  from (select distinct webhook_id from touched where gone) t
+  where w.id = t.webhook_id and w.status <> 'DISABLED'
+  returning w.id
+)
+select id, false as disabled from touched union all select id, true from disabling`;
+
+/**
+ * Settles a batch in one transaction. Throws what PostgreSQL throws; then nothing of the batch happened. Safe to
+ * repeat.
+ */
+export const settle = async (sql: Sql, batch: readonly Settlement[]): Promise<Settled> => {
+  const rows = await sql.query<{ id: string; disabled: boolean }>(SETTLE, [`[${batch.map(inputJson).join(',')}]`]);
+  return {
+    applied: new Set(rows.filter((row) => !row.disabled).map((row) => row.id)),
+    disabled: rows.filter((row) => row.disabled).map((row) => row.id),
+  };
+};
+
+const inputJson = (settlement: Settlement): string => {
+  const { attempt, error } = settlement;
+  return JSON.stringify({
+    id: settlement.deliveryId,
+    n: settlement.attemptsBefore,
+    s: settlement.status,
+    next: settlement.nextAt,
+    cost: settlement.countsAsFailure ? 1 : 0,
+    held: settlement.heldUntil,
+    gone: settlement.isGone,
+    x: settlement.isTest,
+    ch: JSON.stringify(changeOf(settlement)),
+    ec: error?.code,
+    em: error === null ? undefined : storable(error.message),
+    ...(attempt && {
+      tg: attempt.trigger,
+      st: attempt.startedAt,
+      ms: attempt.durationMs,
+      rq: headersJson(attempt.requestHeaders),
+      rs: attempt.responseStatus,
+      rh: attempt.responseHeaders && headersJson(attempt.responseHeaders.flat()),
+      rb: attempt.responseBody?.toString('base64'),
+      rt: attempt.responseTruncated,
+    }),
+  });
+};
+
+const changeOf = (settlement: Settlement): FeedChange => {
+  const { attempt, error } = settlement;
+  return {
+    at: attempt ? attempt.startedAt + attempt.durationMs : Date.now(),
+    d: settlement.deliveryId,
+    w: settlement.webhookId,
+    e: settlement.eventId,
+    n: settlement.webhookName,
+    t: settlement.eventType,
+    s: settlement.status,
+    ...(settlement.isTest && { x: 1 as const }),
+    a: settlement.attemptsBefore + (attempt ? 1 : 0),
+    ...(attempt && { m: attempt.durationMs }),
+    ...(attempt && attempt.responseStatus !== null && { r: attempt.responseStatus }),
+    ...(error && { c: error.code, g: error.message }),
+  };
+};
+
+/** Name to value, or to a list where a name came more than once. */
+const headersJson = (flat: readonly string[]): string => {
+  const headers: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
+  for (let index = 0; index < flat.length; index += 2) {
+    const name = flat[index]!;
+    const value = flat[index + 1]!;
+    const present = headers[name];
+    if (present === undefined) headers[name] = value;
+    else if (typeof present === 'string') headers[name] = [present, value];
+    else present.push(value);
+  }
+  return JSON.stringify(headers);
+};
+
+/** Text that PostgreSQL can hold: no NUL, no lone surrogate. */
+const storable = (text: string): string => text.replaceAll('\0', '').toWellFormed();
+
+const INSERT_EVENT = `/*insert_event*/
+insert into event (id, tenant_id, type, entity_id, source, is_test, occurred_at, published_at, body)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`;
+
+const INSERT_OPEN = `/*insert_open*/
+insert into delivery_open
+  (id, tenant_id, webhook_id, event_id, event_type, is_test, next_at, created_at, expires_at, payload_fields)
+values ($1, $2, $3, $4, $5, $6, 'infinity', clock_timestamp(), 'infinity', $7)`;
+
+/** Records an event of its own and a delivery that is over already, with its one attempt, in one transaction. */
+export const recordFinished = async (
+  database: Database,
+  event: EventRecord,
+  payloadFields: readonly string[] | null,
+  settlement: Settlement,
+): Promise<void> => {
+  await database.transaction(async (sql) => {
+    await sql.query(INSERT_EVENT, [
+      event.id,
+      event.tenantId,
+      event.type,
+      event.entityId,
+      event.source,
+      event.isTest,
+      event.occurredAt,
+      event.publishedAt,
+      event.body,
+    ]);
+    await sql.query(INSERT_OPEN, [
+      settlement.deliveryId,
+      event.tenantId,
+      settlement.webhookId,
+      event.id,
+      event.type,
+      event.isTest,
+      payloadFields,
+    ]);
+    await settle(sql, [settlement]);
+  });
+};

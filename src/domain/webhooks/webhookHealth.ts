@@ -1,0 +1,77 @@
+import type { Sql } from '../../platform/database.ts';
+import type { WebhookStatus } from './webhook.ts';
+
+export const HEALTH_STATUSES = ['HEALTHY', 'FAILING', 'DISABLED'] as const;
+export type HealthStatus = (typeof HEALTH_STATUSES)[number];
+
+/** What real deliveries of a webhook came to; tests count for nothing here. */
+export interface WebhookHealth {
+  readonly consecutiveFailures: number;
+  readonly failingSince: Date | null;
+  readonly lastDeliveryAt: Date | null;
+  readonly lastSuccessAt: Date | null;
+  readonly lastFailureAt: Date | null;
+}
+
+/** FAILING while the last real attempt failed and nothing has reset the count since; DISABLED only for that status. */
+export const healthStatus = (
+  status: WebhookStatus,
+  { consecutiveFailures, lastFailureAt, lastSuccessAt }: WebhookHealth,
+): HealthStatus => {
+  if (status === 'DISABLED') return 'DISABLED';
+  const failedLast = lastFailureAt !== null && (lastSuccessAt === null || lastFailureAt > lastSuccessAt);
+  return consecutiveFailures > 0 && failedLast ? 'FAILING' : 'HEALTHY';
+};
+
+interface HealthRow {
+  readonly webhook_id: string;
+  readonly consecutive_failures: number;
+  readonly failing_since: number | null;
+  readonly last_delivery_at: number | null;
+  readonly last_success_at: number | null;
+  readonly last_failure_at: number | null;
+}
+
+/** The health of several webhooks in one statement, by webhook id. */
+export const healthOf = async (
+  sql: Sql,
+  tenantId: string,
+  webhookIds: readonly string[],
+): Promise<Map<string, WebhookHealth>> => {
+  const rows = await sql.query<HealthRow>(
+    `/*webhook_health*/ select h.webhook_id, h.consecutive_failures, epoch_ms(h.failing_since) as failing_since,
+            epoch_ms(h.last_delivery_at) as last_delivery_at, epoch_ms(h.last_success_at) as last_success_at,
+            epoch_ms(h.last_failure_at) as last_failure_at
+       from webhook_health h join webhook w on w.id = h.webhook_id
+      where h.webhook_id = any($1::uuid[]) and w.tenant_id = $2`,
+    [webhookIds, tenantId],
+  );
+  return new Map(
+    rows.map((row) => [
+      row.webhook_id,
+      {
+        consecutiveFailures: row.consecutive_failures,
+        failingSince: dateOf(row.failing_since),
+        lastDeliveryAt: dateOf(row.last_delivery_at),
+        lastSuccessAt: dateOf(row.last_success_at),
+        lastFailureAt: dateOf(row.last_failure_at),
+      },
+    ]),
+  );
+};
+
+/** How many deliveries of each webhook wait for their first or next attempt; ids without any are left out. */
+export const pendingOf = async (
+  sql: Sql,
+  tenantId: string,
+  webhookIds: readonly string[],
+): Promise<Map<string, number>> => {
+  const rows = await sql.query<{ webhook_id: string; count: number }>(
+    `/*webhook_pending*/ select o.webhook_id, count(*)::integer as count
+       from delivery_open o where o.webhook_id = any($1::uuid[]) and o.tenant_id = $2 group by o.webhook_id`,
+    [webhookIds, tenantId],
+  );
+  return new Map(rows.map((row) => [row.webhook_id, row.count]));
+};
+
+const dateOf = (ms: number | null): Date | null => (ms === null ? null : new Date(ms));

@@ -1,0 +1,188 @@
+import { LockMode } from '@mikro-orm/core';
+import type { SqlEntityManager } from '@mikro-orm/postgresql';
+import type { Database, Sql } from '../../platform/database.ts';
+import { sqlOf } from '../../platform/database.ts';
+import { newId } from '../../platform/ids.ts';
+import { generateSigningSecret, signingSecretSpellings } from '../../platform/secrets.ts';
+import type { SecretBox, SecretScope } from '../../platform/secrets.ts';
+import type { LaneBell } from '../deliveries/bell.ts';
+import { NotFoundError, ValidationError } from '../errors.ts';
+import { Webhook } from './webhook.ts';
+import type { WebhookStatus } from './webhook.ts';
+import { checkCreate, checkUpdate } from './webhookInput.ts';
+import type { UrlCheck, WebhookCreateInput, WebhookUpdateInput } from './webhookInput.ts';
+
+/** One secret in two spellings; told once, when it is made. */
+export interface SigningSecret {
+  readonly value: string;
+  readonly standardWebhooks: string;
+}
+
+export interface WebhookWithSecret {
+  readonly webhook: Webhook;
+  readonly signingSecret: SigningSecret;
+}
+
+const MAX_OVERLAP_SECONDS = 604_800;
+
+/** Where a webhook's secrets live, for whoever signs with them. */
+export const webhookSecretScope = (tenantId: string, webhookId: string): SecretScope => ({
+  tenant: tenantId,
+  row: webhookId,
+  field: 'secret',
+});
+
+/**
+ * What changes webhooks. Every change is one transaction that locks the webhook's row, so that changes made at once
+ * follow one another and none undoes another; it raises `version`, and after the commit the lane's holder is told.
+ */
+export class Webhooks {
+  readonly #database: Database;
+  readonly #secrets: SecretBox;
+  readonly #bell: LaneBell;
+  readonly #checkUrl: UrlCheck;
+
+  constructor(database: Database, secrets: SecretBox, bell: LaneBell, checkUrl: UrlCheck) {
+    this.#database = database;
+    this.#secrets = secrets;
+    this.#bell = bell;
+    this.#checkUrl = checkUrl;
+  }
+
+  /** Throws ValidationError. */
+  async create(tenantId: string, input: WebhookCreateInput): Promise<WebhookWithSecret> {
+    const { isActive, ...settings } = checkCreate(input, this.#checkUrl);
+    const id = newId();
+    const secret = generateSigningSecret();
+    const webhook = await this.#database.em().transactional(async (em) => {
+      const now = new Date();
+      const created = em.create(Webhook, {
+        id,
+        tenantId,
+        ...settings,
+        status: isActive ? 'ACTIVE' : 'DISABLED',
+        secret: this.#secrets.encrypt(secret, webhookSecretScope(tenantId, id)),
+        previousSecret: null,
+        previousSecretExpiresAt: null,
+        disabledAt: isActive ? null : now,
+        disabledReason: isActive ? null : 'Created inactive.',
+        version: 1,
+        createdAt: now,
+        updatedAt: now,
+      });
+      em.persist(created);
+      await em.flush();
+      const sql = sqlOf(em);
+      await subscribe(sql, created);
+      await sql.query(`insert into webhook_health (webhook_id) values ($1)`, [id]);
+      await sql.query(`insert into lane (webhook_id, tenant_id, webhook_name) values ($1, $2, $3)`, [
+        id,
+        tenantId,
+        created.name,
+      ]);
+      return created;
+    });
+    this.#bell.configurationChanged(id);
+    return { webhook, signingSecret: signingSecretSpellings(secret) };
+  }
+
+  /** Throws NotFoundError or ValidationError. */
+  async update(tenantId: string, id: string, input: WebhookUpdateInput): Promise<Webhook> {
+    const { settings, status } = checkUpdate(input, this.#checkUrl);
+    const { webhook, before } = await this.#change(tenantId, id, async (em, webhook) => {
+      const sql = sqlOf(em);
+      const before = webhook.status;
+      Object.assign(webhook, settings);
+      if (status !== null && status !== before) await enter(sql, webhook, status);
+      await em.flush();
+      if (settings.eventTypes) await subscribe(sql, webhook);
+      if (settings.name !== undefined) {
+        await sql.query(`update lane set webhook_name = $2 where webhook_id = $1`, [id, webhook.name]);
+      }
+      return { webhook, before };
+    });
+    // What was held becomes due, what was open becomes cancelled; a pause only stops, and the configuration tells that.
+    if (webhook.status !== before && webhook.status !== 'PAUSED') this.#ring(tenantId, id);
+    return webhook;
+  }
+
+  /** The webhook and its secrets are gone with the commit; its open deliveries are cancelled by the lane's holder. */
+  async delete(tenantId: string, id: string): Promise<void> {
+    const gone = await this.#database.sql.query(`delete from webhook where id = $1 and tenant_id = $2 returning id`, [
+      id,
+      tenantId,
+    ]);
+    if (gone.length === 0) throw notFound();
+    this.#bell.configurationChanged(id);
+    this.#ring(tenantId, id);
+  }
+
+  /**
+   * A new secret. The old one stops with the commit, or signs beside the new one for `overlapSeconds`; one that was
+   * still signing from an earlier rotation stops in any case.
+   */
+  async rotateSecret(tenantId: string, id: string, overlapSeconds: number): Promise<WebhookWithSecret> {
+    if (!Number.isInteger(overlapSeconds) || overlapSeconds < 0 || overlapSeconds > MAX_OVERLAP_SECONDS) {
+      throw new ValidationError(`The overlap must be from 0 to ${MAX_OVERLAP_SECONDS} seconds (7 days).`, [
+        'overlapSeconds',
+      ]);
+    }
+    const secret = generateSigningSecret();
+    const webhook = await this.#change(tenantId, id, async (em, webhook) => {
+      const overlaps = overlapSeconds > 0;
+      await em.populate(webhook, ['secret', 'previousSecret']);
+      webhook.previousSecret = overlaps ? webhook.secret : null;
+      webhook.previousSecretExpiresAt = overlaps ? new Date(Date.now() + overlapSeconds * 1_000) : null;
+      webhook.secret = this.#secrets.encrypt(secret, webhookSecretScope(tenantId, id));
+      return webhook;
+    });
+    return { webhook, signingSecret: signingSecretSpellings(secret) };
+  }
+
+  /** Runs `work` with the locked row, then raises the version; tells the lane's holder after the commit. */
+  async #change<T>(
+    tenantId: string,
+    id: string,
+    work: (em: SqlEntityManager, webhook: Webhook) => Promise<T>,
+  ): Promise<T> {
+    const result = await this.#database.em().transactional(async (em) => {
+      const webhook = await em.findOne(Webhook, { id, tenantId }, { lockMode: LockMode.PESSIMISTIC_WRITE });
+      if (!webhook) throw notFound();
+      webhook.version += 1;
+      webhook.updatedAt = new Date();
+      return work(em, webhook);
+    });
+    this.#bell.configurationChanged(id);
+    return result;
+  }
+
+  #ring(tenantId: string, webhookId: string): void {
+    this.#bell.ring([{ tenantId, webhookId, dueAt: 0 }]);
+  }
+}
+
+const notFound = (): NotFoundError => new NotFoundError('There is no such webhook.');
+
+/** Enabling forgets what made the webhook fail: the 24 hours of the automatic disabling begin anew. */
+const enter = async (sql: Sql, webhook: Webhook, status: WebhookStatus): Promise<void> => {
+  webhook.status = status;
+  webhook.disabledAt = status === 'DISABLED' ? new Date() : null;
+  webhook.disabledReason = status === 'DISABLED' ? 'Disabled by an update.' : null;
+  if (status !== 'ACTIVE') return;
+  await sql.query(`update webhook_health set consecutive_failures = 0, failing_since = null where webhook_id = $1`, [
+    webhook.id,
+  ]);
+};
+
+/** What an event matches by: one row per type or wildcard. */
+const subscribe = async (sql: Sql, { id, tenantId, eventTypes }: Webhook): Promise<void> => {
+  await sql.query(`delete from webhook_subscription where webhook_id = $1 and pattern <> all($2::text[])`, [
+    id,
+    eventTypes,
+  ]);
+  await sql.query(
+    `insert into webhook_subscription (tenant_id, pattern, webhook_id)
+     select $1, pattern, $2 from unnest($3::text[]) as pattern on conflict do nothing`,
+    [tenantId, id, eventTypes],
+  );
+};

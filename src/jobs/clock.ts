@@ -1,0 +1,93 @@
+import type { Ring } from '../domain/deliveries/bell.ts';
+import { lanesDue, lanesRecentlyDue, laneSlice, lanesWithWork } from '../domain/deliveries/openDeliveries.ts';
+import type { Database, Sql } from '../platform/database.ts';
+import type { Logger } from '../platform/logs.ts';
+import type { Bell } from './lanes/ring.ts';
+
+const TICK_MS = 1_000;
+/** Writers have 30 s timeouts, so a row becomes visible at most 60 s after its due time. */
+const LATE_MS = 60_000;
+const MOST_LANES_A_TICK = 5_000;
+const EVERYTHING_EVERY_MS = 60_000;
+const CLOCK_LOCK = 4_017_002;
+const FIRST_ID = '00000000-0000-0000-0000-000000000000';
+
+/**
+ * Queues lanes whose time has come: those given up until a moment (`lane.next_due_at`), those with something recently
+ * due (for a process that died between its commit and its ring), and once a minute every lane with work, slice by
+ * slice. A lane that somebody holds isn't disturbed. Every worker has a clock, because any may die; a lock keeps them from
+ * looking at the same moment, and a lane that two have queued is queued once.
+ */
+export class Clock {
+  readonly #database: Database;
+  readonly #bell: Bell;
+  readonly #log: Logger;
+  #timer: NodeJS.Timeout | undefined;
+  #tick: Promise<void> = Promise.resolve();
+  #lastTickAt = 0;
+  #everythingAt = 0;
+  #isStopped = false;
+
+  constructor(database: Database, bell: Bell, log: Logger) {
+    this.#database = database;
+    this.#bell = bell;
+    this.#log = log;
+  }
+
+  start(): void {
+    const next = (): void => {
+      this.#tick = this.#onTick().finally(() => {
+        if (!this.#isStopped) this.#timer = setTimeout(next, TICK_MS);
+      });
+    };
+    next();
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    await this.#tick;
+  }
+
+  async #onTick(): Promise<void> {
+    const now = Date.now();
+    try {
+      const rings = await this.#database.transaction(async (sql) => {
+        const [lock] = await sql.query<{ mine: boolean }>(
+          `/*clock_lock*/ select pg_try_advisory_xact_lock($1) as mine`,
+          [CLOCK_LOCK],
+        );
+        return lock?.mine ? this.#due(sql, now) : [];
+      });
+      if (rings.length > 0) await this.#bell.queue(rings);
+      if (now - this.#everythingAt >= EVERYTHING_EVERY_MS) {
+        this.#everythingAt = now;
+        await this.#ringEverything();
+      }
+      this.#lastTickAt = now;
+    } catch (error) {
+      this.#log.warn({ err: error }, 'the clock missed a tick');
+    }
+  }
+
+  async #due(sql: Sql, now: number): Promise<Ring[]> {
+    const lanes = [
+      ...(await lanesDue(sql, MOST_LANES_A_TICK)),
+      ...(await lanesRecentlyDue(sql, (this.#lastTickAt || now) - LATE_MS)),
+    ];
+    const byId = new Map(lanes.map((lane) => [lane.webhookId, { ...lane, dueAt: 0 }]));
+    if (byId.size === 0) return [];
+    const withWork = new Set((await lanesWithWork(sql, [...byId.keys()])).map((lane) => lane.webhookId));
+    return [...byId.values()].filter((lane) => withWork.has(lane.webhookId));
+  }
+
+  async #ringEverything(): Promise<void> {
+    for (let after = FIRST_ID; !this.#isStopped;) {
+      const slice = await laneSlice(this.#database.sql, after);
+      if (slice.length === 0) return;
+      after = slice.at(-1)!;
+      const lanes = await lanesWithWork(this.#database.sql, slice);
+      if (lanes.length > 0) await this.#bell.queue(lanes.map((lane) => ({ ...lane, dueAt: 0 })));
+    }
+  }
+}

@@ -1,0 +1,436 @@
+import type { PgBoss } from 'pg-boss';
+import { readDestinations, readVersions } from '../../domain/deliveries/destination.ts';
+import type { Destination } from '../../domain/deliveries/destination.ts';
+import {
+  beginLanes,
+  cancelSlice,
+  lanesWithWork,
+  parkLanes,
+  readDue,
+  removeLanes,
+} from '../../domain/deliveries/openDeliveries.ts';
+import type { OpenDelivery } from '../../domain/deliveries/openDeliveries.ts';
+import type { Settlement } from '../../domain/deliveries/settlement.ts';
+import type { Database } from '../../platform/database.ts';
+import type { Logger } from '../../platform/logs.ts';
+import type { Notifications } from '../../platform/notifications.ts';
+import type { Exchange } from '../../platform/outbound/exchange.ts';
+import type { Sender } from '../../platform/outbound/sender.ts';
+import type { SecretBox } from '../../platform/secrets.ts';
+import { DELIVER_QUEUE } from '../boss.ts';
+import { Bodies } from './bodies.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { Lane } from './lane.ts';
+import type { Bell, LocalLanes, RingPayload } from './ring.ts';
+import { Settler } from './settler.ts';
+
+const TICK_MS = 50;
+/** Looks for lanes without a ring: those of a dead worker, and those whose NOTIFY was lost. */
+const FETCH_BACKSTOP_MS = 1_000;
+const FETCH_BATCH = 100;
+const MOST_LANES = 5_000;
+const HEARTBEAT_MS = 3_000;
+/** Without a renewal for this long the lanes may be somebody else's: nothing is sent. Below pg-boss's 10 s. */
+const LEASE_MS = 8_000;
+/** Reads of lanes at once, so that settles find a connection. */
+const READS_AT_ONCE = 4;
+const CANCEL_SLICE = 1_000;
+const EXPIRED = { code: 'UNKNOWN', message: 'Not delivered within 7 days.' } as const;
+const ORPHANED = { code: 'UNKNOWN', message: 'The event is no longer stored.' } as const;
+
+export interface WorkerOptions {
+  readonly database: Database;
+  readonly boss: PgBoss;
+  readonly bell: Bell;
+  readonly notifications: Notifications;
+  readonly sender: Sender;
+  readonly box: SecretBox;
+  readonly log: Logger;
+  readonly headerPrefix: string;
+  readonly userAgent: string;
+  readonly mend: (error: unknown) => Promise<boolean>;
+  /** After each commit of results: for the sequencer, and for metrics. */
+  readonly onSettled: (batch: readonly Settlement[]) => void;
+  readonly onAnswer?: (exchange: Exchange) => void;
+}
+
+/**
+ * Works the lanes that this process holds. A lane is fetched (its pg-boss job becomes active and is renewed every 3 s),
+ * read ahead, sent, settled, and given up after 2 s without anything due: its next due time is written for the clock,
+ * the job completed, and then looked at once more, because what was committed before the completion rang in vain.
+ * What comes after rings by itself.
+ *
+ * A worker that dies leaves its lanes active; after 10 s without renewal pg-boss queues them again. What it had sent
+ * and not settled is sent again: at least once.
+ */
+export class LaneWorker implements LocalLanes {
+  readonly #options: WorkerOptions;
+  readonly #lanes = new Map<string, Lane>();
+  readonly #bodies: Bodies;
+  readonly #settler: Settler;
+  readonly #dispatcher: Dispatcher;
+  readonly #readers: Lane[] = [];
+  #reads = 0;
+  #fetching: Promise<void> | null = null;
+  #fetchAgain = false;
+  #lastFetch = 0;
+  #leaseRenewedAt = 0;
+  #tick: NodeJS.Timeout | undefined;
+  #heartbeat: NodeJS.Timeout | undefined;
+  #isDraining = false;
+  readonly #givingUp = new Set<Promise<void>>();
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    this.#bodies = new Bodies(options.database);
+    this.#settler = new Settler({
+      database: options.database,
+      log: options.log,
+      mend: options.mend,
+      onSettled: (settled, batch) => {
+        options.onSettled(batch);
+        for (const webhookId of settled.disabled) options.bell.configurationChanged(webhookId);
+        this.#dispatcher.pump();
+      },
+    });
+    this.#dispatcher = new Dispatcher({
+      sender: options.sender,
+      settler: this.#settler,
+      headerPrefix: options.headerPrefix,
+      userAgent: options.userAgent,
+      maySend: () => Date.now() - this.#leaseRenewedAt < LEASE_MS,
+      onAnswer: (lane, entry, exchange) => {
+        this.#bodies.free(entry);
+        options.onAnswer?.(exchange);
+        this.#advance(lane);
+      },
+    });
+  }
+
+  /** Lanes held now. */
+  get size(): number {
+    return this.#lanes.size;
+  }
+
+  start(): void {
+    const { bell, notifications } = this.#options;
+    bell.attach(this);
+    this.#leaseRenewedAt = Date.now();
+    notifications.on(
+      'hookgraph_ring',
+      (payload) => this.#heard(payload),
+      () => this.#afterGap(),
+    );
+    notifications.on(
+      'hookgraph_webhook',
+      (id) => this.reconfigure(id),
+      () => undefined,
+    );
+    this.#tick = setInterval(() => this.#onTick(), TICK_MS);
+    this.#heartbeat = setInterval(() => void this.#renew(), HEARTBEAT_MS);
+    this.fetchSoon();
+  }
+
+  /** Stops taking work, waits for what is being sent, settles it and hands every lane back. */
+  async drain(): Promise<void> {
+    this.#isDraining = true;
+    await this.#fetching;
+    for (const lane of this.#lanes.values()) this.#letGo(lane);
+    while (this.#dispatcher.running > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await this.#settler.drain();
+    clearInterval(this.#tick);
+    clearInterval(this.#heartbeat);
+    await this.#giveUp([...this.#lanes.values()]);
+    await Promise.all(this.#givingUp);
+    await this.#options.bell.flush();
+  }
+
+  heed(webhookId: string, dueAt: number): boolean {
+    const lane = this.#lanes.get(webhookId);
+    if (!lane || lane.isClosing || lane.isLost || this.#isDraining || !this.#hasLease()) return false;
+    lane.heed(dueAt);
+    this.#advance(lane);
+    return true;
+  }
+
+  reconfigure(webhookId: string): void {
+    const lane = this.#lanes.get(webhookId);
+    if (!lane || lane.isClosing) return;
+    const isReloading = lane.isStale;
+    lane.isStale = true;
+    lane.reloadAgain = isReloading;
+    if (!isReloading) void this.#reload(lane);
+  }
+
+  fetchSoon(): void {
+    if (this.#isDraining) return;
+    this.#fetchAgain = true;
+    this.#fetching ??= this.#fetch().finally(() => {
+      this.#fetching = null;
+    });
+  }
+
+  #hasLease(): boolean {
+    return Date.now() - this.#leaseRenewedAt < LEASE_MS;
+  }
+
+  #heard(payload: string): void {
+    if (payload === '') {
+      this.fetchSoon();
+      return;
+    }
+    for (const [webhookId, dueAt] of JSON.parse(payload) as RingPayload) this.heed(webhookId, dueAt);
+  }
+
+  /** Notifications may have been lost: look for work, and at the configuration of every lane. */
+  #afterGap(): void {
+    this.fetchSoon();
+    for (const lane of this.#lanes.values()) {
+      lane.heed(0);
+      this.reconfigure(lane.webhookId);
+    }
+  }
+
+  async #fetch(): Promise<void> {
+    const { boss, database, box, log } = this.#options;
+    while (this.#fetchAgain && !this.#isDraining && this.#lanes.size < MOST_LANES) {
+      this.#fetchAgain = false;
+      this.#lastFetch = Date.now();
+      try {
+        const jobs = await boss.fetch<{ webhookId: string; tenantId: string }>(DELIVER_QUEUE, {
+          batchSize: FETCH_BATCH,
+        });
+        if (jobs.length === 0) continue;
+        if (jobs.length === FETCH_BATCH) this.#fetchAgain = true;
+        const ids = jobs.map((job) => job.data.webhookId);
+        await beginLanes(database.sql, ids);
+        const destinations = await readDestinations(database.sql, box, ids, log);
+        const now = Date.now();
+        const withoutLane = [];
+        for (const job of jobs) {
+          const destination = destinations.get(job.data.webhookId);
+          if (!destination) {
+            withoutLane.push(job);
+            continue;
+          }
+          const lane = new Lane(job, destination, now);
+          this.#lanes.set(lane.webhookId, lane);
+          this.#advance(lane);
+        }
+        if (withoutLane.length > 0) await boss.complete(DELIVER_QUEUE, withoutLane);
+      } catch (error) {
+        // Jobs that were fetched and not begun come back when their heartbeat runs out.
+        log.warn({ err: error }, 'could not fetch lanes');
+        return;
+      }
+    }
+  }
+
+  /** Whatever the lane can do next: read ahead, send, cancel. */
+  #advance(lane: Lane): void {
+    if (lane.isLost || lane.isClosing) return;
+    const { status } = lane.destination;
+    if (!lane.isStale && (status === 'DISABLED' || status === 'DELETED')) void this.#cancel(lane);
+    if (!this.#isDraining && lane.wantsRead(Date.now())) this.#requestRead(lane);
+    this.#dispatcher.offer(lane);
+  }
+
+  #requestRead(lane: Lane): void {
+    if (this.#reads >= READS_AT_ONCE || (this.#bodies.bytesFree === 0 && lane.inHand > 0)) {
+      if (!lane.isWaitingToRead) {
+        lane.isWaitingToRead = true;
+        this.#readers.push(lane);
+      }
+      return;
+    }
+    this.#reads++;
+    void this.#read(lane).finally(() => {
+      this.#reads--;
+      const next = this.#readers.shift();
+      if (next) {
+        next.isWaitingToRead = false;
+        this.#advance(next);
+      }
+    });
+  }
+
+  async #read(lane: Lane): Promise<void> {
+    const { database, log } = this.#options;
+    const { cursor, inHand, limit } = lane.beginRead(Date.now(), this.#bodies.bytesFree);
+    try {
+      const read = await readDue(database.sql, lane.webhookId, cursor, inHand, limit);
+      if (read.webhookVersion !== null && read.webhookVersion > lane.destination.version) {
+        this.reconfigure(lane.webhookId);
+      }
+      const now = Date.now();
+      const due = read.deliveries.filter((delivery) => delivery.expiresAt > now);
+      const { ready, orphans } = await this.#bodies.attach(due);
+      lane.endRead(read.deliveries, read.cursor, read.deliveries.length < limit);
+      if (lane.isLost || lane.isClosing || this.#isDraining || lane.destination.status !== 'ACTIVE') {
+        for (const entry of ready) this.#bodies.free(entry);
+        lane.failRead();
+        return;
+      }
+      lane.take(ready);
+      const bytes = ready.reduce((sum, entry) => sum + entry.body.length, 0);
+      if (ready.length > 0) lane.bodyBytes = Math.ceil(bytes / ready.length) + 1_024;
+      for (const delivery of read.deliveries) {
+        if (delivery.expiresAt <= now) this.#abandon(lane, delivery, EXPIRED);
+      }
+      for (const delivery of orphans) this.#abandon(lane, delivery, ORPHANED);
+      this.#advance(lane);
+    } catch (error) {
+      lane.failRead();
+      lane.wakeAt = Date.now() + 500;
+      log.warn({ err: error, webhookId: lane.webhookId }, 'could not read a lane; trying again');
+    }
+  }
+
+  #abandon(lane: Lane, delivery: OpenDelivery, error: Settlement['error']): void {
+    lane.hold(delivery.id);
+    const { webhookId, webhookName } = lane.destination;
+    this.#settler.add(
+      {
+        deliveryId: delivery.id,
+        webhookId,
+        webhookName,
+        eventId: delivery.eventId,
+        eventType: delivery.eventType,
+        isTest: delivery.isTest,
+        attemptsBefore: delivery.attempts,
+        status: 'ABANDONED',
+        nextAt: null,
+        countsAsFailure: false,
+        heldUntil: null,
+        isGone: false,
+        attempt: null,
+        error,
+      },
+      () => lane.release(delivery.id, Date.now()),
+    );
+  }
+
+  /** The webhook was disabled or deleted: what isn't being sent ends here, in slices, until nothing is found. */
+  async #cancel(lane: Lane): Promise<void> {
+    if (lane.isCancelling) return;
+    lane.isCancelling = true;
+    const { database, log, onSettled } = this.#options;
+    try {
+      for (const entry of lane.dropReady()) this.#bodies.free(entry);
+      let cancelled: number;
+      do {
+        cancelled = await cancelSlice(database.sql, lane.webhookId, lane.destination.webhookName, lane.inHandIds());
+        if (cancelled > 0) onSettled([]);
+      } while (cancelled === CANCEL_SLICE);
+    } catch (error) {
+      log.warn({ err: error, webhookId: lane.webhookId }, 'could not cancel what is pending; trying again');
+    } finally {
+      lane.isCancelling = false;
+    }
+  }
+
+  async #reload(lane: Lane): Promise<void> {
+    const { database, box, log } = this.#options;
+    while (!lane.isLost) {
+      lane.reloadAgain = false;
+      try {
+        const fresh = (await readDestinations(database.sql, box, [lane.webhookId], log)).get(lane.webhookId);
+        if (lane.reloadAgain) continue;
+        if (fresh) this.#adopt(lane, fresh);
+        else lane.isLost = true;
+        break;
+      } catch (error) {
+        log.warn({ err: error, webhookId: lane.webhookId }, 'could not read a changed webhook; trying again');
+        await new Promise((resolve) => setTimeout(resolve, 250));
+      }
+    }
+    lane.isStale = false;
+    this.#advance(lane);
+  }
+
+  #adopt(lane: Lane, destination: Destination): void {
+    lane.destination = destination;
+    lane.heldUntil = destination.heldUntil;
+    if (destination.status !== 'ACTIVE') for (const entry of lane.dropReady()) this.#bodies.free(entry);
+  }
+
+  #onTick(): void {
+    const now = Date.now();
+    this.#dispatcher.age(now);
+    const idle: Lane[] = [];
+    for (const lane of this.#lanes.values()) {
+      if (lane.isLost) this.#forget(lane);
+      else if (lane.isIdle(now) && !lane.isCancelling) idle.push(lane);
+      else this.#advance(lane);
+    }
+    if (idle.length > 0 && !this.#isDraining) {
+      const giving: Promise<void> = this.#giveUp(idle).finally(() => this.#givingUp.delete(giving));
+      this.#givingUp.add(giving);
+    }
+    if (now - this.#lastFetch > FETCH_BACKSTOP_MS) this.fetchSoon();
+  }
+
+  #letGo(lane: Lane): void {
+    for (const entry of lane.dropReady()) this.#bodies.free(entry);
+  }
+
+  /** Its lease is somebody else's: what is still being sent is settled by compare-and-set. */
+  #forget(lane: Lane): void {
+    this.#letGo(lane);
+    if (this.#lanes.get(lane.webhookId) === lane) this.#lanes.delete(lane.webhookId);
+  }
+
+  async #giveUp(lanes: readonly Lane[]): Promise<void> {
+    const { database, boss, bell, log } = this.#options;
+    for (const lane of lanes) {
+      lane.isClosing = true;
+      this.#lanes.delete(lane.webhookId);
+    }
+    const ids = lanes.map((lane) => lane.webhookId);
+    if (ids.length === 0) return;
+    try {
+      await removeLanes(
+        database.sql,
+        lanes.filter((lane) => lane.destination.status === 'DELETED').map((lane) => lane.webhookId),
+      );
+      await parkLanes(database.sql, ids);
+      await boss.complete(
+        DELIVER_QUEUE,
+        lanes.map((lane) => lane.job),
+      );
+      const left = await lanesWithWork(database.sql, ids);
+      bell.ring(left.map((lane) => ({ ...lane, dueAt: 0 })));
+    } catch (error) {
+      log.warn({ err: error, lanes: ids.length }, 'could not give lanes up; their leases run out');
+    }
+  }
+
+  /** Renews every lease by one statement, drops the lost ones, and compares configurations. */
+  async #renew(): Promise<void> {
+    const { boss, database, log } = this.#options;
+    const lanes = [...this.#lanes.values()].filter((lane) => !lane.isClosing);
+    const startedAt = Date.now();
+    try {
+      if (lanes.length > 0) {
+        const renewed = (await boss.touch(
+          DELIVER_QUEUE,
+          lanes.map((lane) => lane.job),
+        )) as { settled?: string[] };
+        const mine = new Set(renewed.settled);
+        for (const lane of lanes) if (!mine.has(lane.job.id)) lane.isLost = true;
+        const versions = await readVersions(
+          database.sql,
+          lanes.map((lane) => lane.webhookId),
+        );
+        for (const lane of lanes) {
+          const version = versions.get(lane.webhookId);
+          if (version !== undefined && version > lane.destination.version) this.reconfigure(lane.webhookId);
+        }
+      }
+      this.#leaseRenewedAt = startedAt;
+      this.#dispatcher.pump();
+    } catch (error) {
+      log.warn({ err: error, lanes: lanes.length }, 'could not renew leases');
+    }
+  }
+}

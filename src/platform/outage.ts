@@ -1,0 +1,50 @@
+import { Client } from 'pg';
+
+// Class 08 is a broken connection; 57P01 to 57P05 a server that stops, crashed or starts; 53300 one without room.
+const OUTAGE_CODES =
+  /^(?:08...|57P0[1-5]|53300|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ENOENT)$/;
+const OUTAGE_MESSAGES =
+  /connection terminated|timeout exceeded when trying to connect|client has encountered a connection error|server closed the connection/i;
+const DEEPEST_CAUSE = 5;
+
+/** Whether a database call failed because there is no database to be had, rather than because of what was asked. */
+export const isDatabaseOutage = (error: unknown): boolean => {
+  let current = error as { code?: unknown; syscall?: unknown; message?: unknown; cause?: unknown } | null | undefined;
+  for (let depth = 0; depth < DEEPEST_CAUSE && typeof current === 'object' && current !== null; depth++) {
+    if (typeof current.code === 'string' && OUTAGE_CODES.test(current.code)) return true;
+    if (typeof current.message === 'string' && OUTAGE_MESSAGES.test(current.message)) return true;
+    current = current.cause as typeof current;
+  }
+  return false;
+};
+
+const PROBE_MS = 800;
+
+/**
+ * Asks whether the database answers, on a connection of its own, so that a busy pool is not taken for an outage. Callers
+ * who ask at the same time share an answer; it comes within two seconds.
+ */
+export const databaseProbe = (url: string): (() => Promise<boolean>) => {
+  let running: Promise<boolean> | null = null;
+  return () => (running ??= probe(url).finally(() => (running = null)));
+};
+
+const probe = async (url: string): Promise<boolean> => {
+  const client = new Client({
+    connectionString: url,
+    application_name: 'hookgraph probe',
+    connectionTimeoutMillis: PROBE_MS,
+    query_timeout: PROBE_MS,
+  });
+  client.on('error', () => undefined); // the query or the connect below fails with it
+  try {
+    await client.connect();
+    await client.query('select 1');
+    return true;
+  } catch {
+    return false; // for whatever reason: that is the answer
+  } finally {
+    // Not awaited: a goodbye to a server that is gone may hang.
+    client.end().catch(() => undefined);
+  }
+};

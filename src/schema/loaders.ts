@@ -1,0 +1,81 @@
+import DataLoader from 'dataloader';
+import { findAttempts } from '../domain/deliveries/attemptLog.ts';
+import type { AttemptRecord, DeliveryRecord } from '../domain/deliveries/delivery.ts';
+import { findDeliveries } from '../domain/deliveries/history.ts';
+import type { EventRecord } from '../domain/events/event.ts';
+import { findEvents } from '../domain/events/eventLog.ts';
+import type { Webhook } from '../domain/webhooks/webhook.ts';
+import { healthOf, pendingOf } from '../domain/webhooks/webhookHealth.ts';
+import type { WebhookHealth } from '../domain/webhooks/webhookHealth.ts';
+import type { Services } from './builder.ts';
+import { topLevelError } from './topLevelErrors.ts';
+
+/** Looks up what many objects of one page point at, in one statement. */
+export interface Loaders {
+  readonly webhook: DataLoader<string, Webhook | null>;
+  readonly health: DataLoader<string, WebhookHealth | null>;
+  readonly pending: DataLoader<string, number>;
+  readonly delivery: DataLoader<string, DeliveryRecord | null>;
+  readonly attempts: DataLoader<DeliveryRecord, AttemptRecord[]>;
+  readonly event: DataLoader<string, EventRecord | null>;
+}
+
+/** Bodies are large and pages nest: this much of them in one operation, read so many at a time. */
+const MAX_BODY_BYTES = 67_108_864;
+const EVENTS_AT_ONCE = 100;
+
+/**
+ * Loaders of one operation of one tenant. They batch and do not cache: an operation may be a subscription that lives for
+ * days, and what it saw an hour ago is not what is true.
+ */
+export const createLoaders = ({ sql, webhookList }: Services, tenantId: string): Loaders => {
+  const by = <Value>(load: (ids: readonly string[]) => Promise<ReadonlyMap<string, Value>>, maxBatchSize = 1_000) =>
+    new DataLoader<string, Value | null>(
+      async (ids) => {
+        const found = await load([...new Set(ids)]);
+        return ids.map((id) => found.get(id) ?? null);
+      },
+      { cache: false, maxBatchSize },
+    );
+
+  let bodyBytes = 0;
+  let lastRead: Promise<unknown> = Promise.resolve();
+  const readEvents = async (ids: readonly string[]): Promise<Map<string, EventRecord>> => {
+    if (bodyBytes > MAX_BODY_BYTES) {
+      throw topLevelError(
+        'QUERY_TOO_COMPLEX',
+        'The bodies of these events are too large for one answer: ask for fewer.',
+      );
+    }
+    const events = await findEvents(sql, tenantId, ids);
+    for (const { body } of events.values()) bodyBytes += body.length;
+    return events;
+  };
+
+  return {
+    webhook: by(
+      async (ids) => new Map((await webhookList.find(tenantId, ids)).map((webhook) => [webhook.id, webhook])),
+    ),
+    health: by((ids) => healthOf(sql, tenantId, ids)),
+    pending: new DataLoader<string, number>(
+      async (ids) => {
+        const counts = await pendingOf(sql, tenantId, [...new Set(ids)]);
+        return ids.map((id) => counts.get(id) ?? 0);
+      },
+      { cache: false },
+    ),
+    delivery: by((ids) => findDeliveries(sql, tenantId, ids)),
+    attempts: new DataLoader<DeliveryRecord, AttemptRecord[]>(
+      async (deliveries) => {
+        const found = await findAttempts(sql, tenantId, deliveries);
+        return deliveries.map(({ id }) => found.get(id) ?? []);
+      },
+      { cache: false, maxBatchSize: 500 },
+    ),
+    event: by((ids) => {
+      const read = lastRead.then(() => readEvents(ids));
+      lastRead = read.catch(() => undefined); // whoever asked for those hears of it
+      return read;
+    }, EVENTS_AT_ONCE),
+  };
+};
