@@ -298,25 +298,30 @@ describe('when the feed is cut', () => {
     const bells = await openNotifications(own.url, log);
     const late = new FeedReader({ database: own.database, notifications: bells, log });
     try {
-      await writeFeed(own.database.sql, tenantId, [[change(1)], [change(2)]]);
-      const { events } = await late.read(tenantId, null, 10, {});
-      const slow = late.subscribe(tenantId, events[0]!.cursor, {}, ended.signal);
-      expect(numbers((await pull(slow)).events)).toEqual([2]);
-      const behind = late.subscribe(tenantId, events[0]!.cursor, {}, ended.signal);
+      const many = Array.from({ length: 150 }, (_, index) => change(index));
+      await writeFeed(own.database.sql, tenantId, [many, [change(150)], [change(151)]]);
+      const { cursor } = await late.read(tenantId, null, 1, {});
+      const slow = late.subscribe(tenantId, cursor, {}, ended.signal);
+      expect(numbers(await take(slow, 151)).at(-1)).toBe(151);
+      const behind = late.subscribe(tenantId, cursor, {}, ended.signal);
+      expect((await pull(behind)).events).toHaveLength(100);
 
       await own.database.sql.query(`select setval('feed_seq', ${FEED_PARTITION_ROWS})`);
-      await writeFeed(own.database.sql, tenantId, [[change(3)]]);
+      await writeFeed(own.database.sql, tenantId, [[change(200)]]);
       await own.database.sql.query(`alter table feed detach partition feed_p0 concurrently`);
 
+      // What it was in the midst of is still at hand; the rows after that are gone.
+      expect((await pull(behind)).events).toHaveLength(49);
       const error = await behind.next().catch((caught: unknown) => caught);
       expect(error).toBeInstanceOf(CursorExpiredError);
+      await expect(late.subscribe(tenantId, cursor, {}, ended.signal).next()).rejects.toThrow(CursorExpiredError);
       const { resumeAfter } = error as CursorExpiredError;
-      expect(numbers((await late.read(tenantId, resumeAfter, 10, {})).events)).toEqual([3]);
-      expect(numbers(await take(late.subscribe(tenantId, resumeAfter, {}, ended.signal), 1))).toEqual([3]);
+      expect(numbers((await late.read(tenantId, resumeAfter, 10, {})).events)).toEqual([200]);
+      expect(numbers(await take(late.subscribe(tenantId, resumeAfter, {}, ended.signal), 1))).toEqual([200]);
       // It had everything that was dropped.
       late.poke();
-      expect(numbers(await take(slow, 1))).toEqual([3]);
-      expect(numbers((await late.read(tenantId, null, 10, {})).events)).toEqual([3]);
+      expect(numbers(await take(slow, 1))).toEqual([200]);
+      expect(numbers((await late.read(tenantId, null, 10, {})).events)).toEqual([200]);
     } finally {
       late.close();
       await bells.close();

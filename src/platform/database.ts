@@ -97,7 +97,7 @@ export const openDatabase = async ({ url, poolSize, schema, applicationName }: D
       migrationsList: schema.migrations.map((migration) => ({ name: migration.name, class: migration })),
       snapshot: false,
     },
-    discovery: { warnWhenNoEntities: false },
+    logger: () => undefined, // what matters is thrown
   });
   return {
     orm,

@@ -89,6 +89,7 @@ export const builder = new SchemaBuilder<{
     defaultUnionOptions: { name: ({ fieldName }) => `${fieldName[0]!.toUpperCase()}${fieldName.slice(1)}Result` },
   },
   relay: {
+    idFieldOptions: { description: 'A TypeID: a prefix that tells the kind, and the same text everywhere.' },
     nodeQueryOptions: false,
     nodesQueryOptions: false,
     cursorType: 'String',

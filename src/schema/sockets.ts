@@ -168,7 +168,11 @@ export const createSockets = (options: SocketOptions): Sockets => {
 
   return {
     upgrade(request, socket, head) {
-      wss.handleUpgrade(request, socket, head, (webSocket) => wss.emit('connection', webSocket, request));
+      wss.handleUpgrade(request, socket, head, (webSocket) => {
+        wss.emit('connection', webSocket, request);
+        // graphql-ws writes to the console what any client can provoke; ws itself closes with the fitting code.
+        webSocket.removeAllListeners('error').on('error', (error) => log.debug({ err: error }, 'A WebSocket broke.'));
+      });
     },
     async close() {
       clearInterval(timer);

@@ -59,6 +59,7 @@ export class WebhookList {
 
   /** In no order; those that do not exist are left out. Secrets are not read. */
   async find(tenantId: string, ids: readonly string[]): Promise<Webhook[]> {
+    if (ids.length === 0) return [];
     return this.#database.em().find(Webhook, { tenantId, id: { $in: [...ids] } }, { disableIdentityMap: true });
   }
 

@@ -44,6 +44,7 @@ export class Dispatcher {
   /** Fast requests in the order in which they started. */
   #young: Running[] = [];
   #youngFrom = 0;
+  #isStopped = false;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -62,9 +63,14 @@ export class Dispatcher {
     this.pump();
   }
 
+  /** From now on nothing is sent, and what is still under way counts as never sent. */
+  ignoreAnswers(): void {
+    this.#isStopped = true;
+  }
+
   /** Sends while there are slots and lanes with something to send. */
   pump(): void {
-    if (this.#options.settler.isCongested || !this.#options.maySend()) return;
+    if (this.#isStopped || this.#options.settler.isCongested || !this.#options.maySend()) return;
     const now = Date.now();
     this.#serve(this.#fastRound, false, now);
     this.#serve(this.#slowRound, true, now);
@@ -126,6 +132,7 @@ export class Dispatcher {
     });
     const { url, timeoutMs, verifySsl } = destination;
     void this.#options.sender.send({ url, headers, body, timeoutMs, verifySsl }).then((exchange) => {
+      if (this.#isStopped) return;
       running.isDone = true;
       if (running.isSlow) this.#slow--;
       else this.#fast--;

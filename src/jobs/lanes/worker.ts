@@ -131,12 +131,18 @@ export class LaneWorker implements LocalLanes {
     this.fetchSoon();
   }
 
-  /** Stops taking work, waits for what is being sent, settles it and hands every lane back. */
-  async drain(): Promise<void> {
+  /**
+   * Stops taking work, waits for what is being sent, settles it and hands every lane back. What isn't answered by the
+   * limit is left as it was: whoever gets the lane sends it again.
+   */
+  async drain(limitMs: number): Promise<void> {
+    const deadline = Date.now() + limitMs;
     this.#isDraining = true;
     await this.#fetching;
     for (const lane of this.#lanes.values()) this.#letGo(lane);
-    while (this.#dispatcher.running > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (this.#dispatcher.running > 0 && Date.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    this.#dispatcher.ignoreAnswers();
     await this.#settler.drain();
     clearInterval(this.#tick);
     clearInterval(this.#heartbeat);

@@ -1,0 +1,256 @@
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { schema } from '../mikro-orm.config.ts';
+import { bootstrap, poolSize } from './bootstrap.ts';
+import type { Config } from './config.ts';
+import { findDelivery } from './domain/deliveries/history.ts';
+import type { Settlement } from './domain/deliveries/settlement.ts';
+import { createTestDeliveries } from './domain/deliveries/testDelivery.ts';
+import type { Publisher } from './domain/events/event.ts';
+import { EventTypes } from './domain/events/eventTypes.ts';
+import { createPublisher } from './domain/events/publisher.ts';
+import { FeedReader } from './domain/feed/feedReader.ts';
+import { daysAhead, ensurePartitions, isMissingPartition, LEAST_DAYS_AHEAD } from './domain/retention/partitions.ts';
+import { ApiKeys } from './domain/tenants/apiKeys.ts';
+import { Authenticator } from './domain/tenants/authenticator.ts';
+import { Tenants } from './domain/tenants/tenants.ts';
+import { WebhookList } from './domain/webhooks/webhookList.ts';
+import { Webhooks } from './domain/webhooks/webhooks.ts';
+import { openBoss } from './jobs/boss.ts';
+import { Clock } from './jobs/clock.ts';
+import { Bell } from './jobs/lanes/ring.ts';
+import { LaneWorker } from './jobs/lanes/worker.ts';
+import { Retention } from './jobs/retention.ts';
+import { createOutboxBell, createSequencer } from './jobs/sequencer.ts';
+import { watchClock } from './platform/clockOffset.ts';
+import { openDatabase } from './platform/database.ts';
+import { startEmbeddedPostgres } from './platform/embedded/index.ts';
+import { createHttpServer } from './platform/httpServer.ts';
+import type { ListeningAddress, Route } from './platform/httpServer.ts';
+import { createLogger } from './platform/logs.ts';
+import { createMetrics } from './platform/metrics.ts';
+import type { DeliveryOutcome, Metrics } from './platform/metrics.ts';
+import { openNotifications } from './platform/notifications.ts';
+import { AddressPolicy, parseCidrs } from './platform/outbound/addresses.ts';
+import { createSender } from './platform/outbound/sender.ts';
+import { checkTarget } from './platform/outbound/target.ts';
+import { databaseProbe } from './platform/outage.ts';
+import { createGraphqlServer } from './schema/server.ts';
+
+const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+const LANE_GAUGE_MS = 1_000;
+
+export interface Program {
+  readonly address: ListeningAddress;
+  /** The first key, where it was generated just now: to be shown this once. */
+  readonly generatedKey: string | null;
+  /** `/readyz` answers 200 from now on. */
+  ready(): void;
+  /** Finishes or returns what it holds within the drain limit, and ends everything it started. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts hookgraph in this process: config → database → roles → listen. What can't start throws StartupError, and
+ * what had started by then is stopped again.
+ */
+export const startProgram = async (config: Config): Promise<Program> => {
+  const log = createLogger(config);
+  const metrics = createMetrics();
+  for (const warning of config.warnings) log.warn(warning);
+  /** In the order in which they were started; stopped the other way round. */
+  const started: (() => Promise<void> | void)[] = [];
+  const stopAll = async (): Promise<void> => {
+    for (const stop of started.splice(0).reverse()) {
+      try {
+        await stop();
+      } catch (error) {
+        log.error({ err: error }, 'something could not be stopped');
+      }
+    }
+  };
+
+  try {
+    let url = config.databaseUrl;
+    if (url === null) {
+      const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir, log });
+      started.push(() => embedded.stop());
+      ({ url } = embedded);
+    }
+    const directUrl = config.databaseUrlDirect ?? url;
+    const database = await openDatabase({ url, poolSize: poolSize(config), schema });
+    started.push(() => database.close());
+    const { box, generatedKey } = await bootstrap(database, config, directUrl, join(config.dataDir, 'secret.key'));
+
+    const notifications = await openNotifications(directUrl, log);
+    started.push(() => notifications.close());
+    const clockOffset = await watchClock(database, log);
+    started.push(() => clockOffset.stop());
+    const isWorker = config.roles.has('worker');
+    const boss = await openBoss({ url: directUrl, poolSize: 3, supervise: isWorker, log });
+    started.push(() => boss.stop({ graceful: false }));
+    const retention = new Retention(database, log, isWorker ? config.retentionDays : null);
+    retention.start();
+    started.push(() => retention.stop());
+
+    const ownPorts = new Set<number>();
+    const allowed = parseCidrs(config.allowTargets.join(','));
+    if ('error' in allowed) throw new Error(allowed.error);
+    const policy = new AddressPolicy({ allow: allowed.cidrs, ownPorts: () => ownPorts });
+    const sender = createSender({ policy, report: (error) => log.error({ err: error }, 'an exchange failed') });
+    started.push(() => sender.close());
+    const signing = { headerPrefix: config.headerPrefix, userAgent: `hookgraph/${version}` };
+    const mend = async (error: unknown): Promise<boolean> => {
+      if (!isMissingPartition(error)) return false;
+      await ensurePartitions(database, Date.now());
+      return true;
+    };
+
+    const feed = new FeedReader({ database, notifications, log });
+    started.push(() => feed.close());
+    const bell = new Bell(boss, database, log);
+    started.push(() => bell.flush());
+    let outbox = createOutboxBell({ database });
+    if (isWorker) {
+      const sequencer = createSequencer({
+        database,
+        notifications,
+        log,
+        onMoved: () => feed.poke(),
+        ensurePartitions: () => ensurePartitions(database, Date.now()),
+      });
+      sequencer.start();
+      started.push(() => sequencer.stop());
+      outbox = sequencer;
+    }
+
+    if (isWorker) {
+      const clock = new Clock(database, bell, log);
+      const worker = new LaneWorker({
+        database,
+        boss,
+        bell,
+        notifications,
+        sender,
+        box,
+        log,
+        ...signing,
+        mend,
+        onSettled: (batch) => {
+          outbox.poke();
+          countSettled(metrics, batch);
+        },
+        onAnswer: (exchange) => metrics.attemptSeconds.observe(exchange.durationMs / 1000),
+      });
+      worker.start();
+      clock.start();
+      const gauge = setInterval(() => metrics.lanesHeld.set(worker.size), LANE_GAUGE_MS);
+      started.push(async () => {
+        await clock.stop();
+        await worker.drain(config.drainSeconds * 1000);
+        clearInterval(gauge);
+      });
+    }
+
+    const routes: Route[] = [];
+    if (config.roles.has('api')) {
+      const eventTypes = new EventTypes(database);
+      const authenticator = new Authenticator(database, notifications, (error) =>
+        log.warn({ err: error }, 'could not write when keys were last used'),
+      );
+      started.push(() => authenticator.close());
+      const graphql = createGraphqlServer(
+        {
+          sql: database.sql,
+          tenants: new Tenants(database),
+          apiKeys: new ApiKeys(database),
+          webhooks: new Webhooks(database, box, bell, (text) => checkTarget(text, policy)),
+          webhookList: new WebhookList(database),
+          eventTypes,
+          publisher: counting(createPublisher({ database, bell, now: Date.now, mend }), metrics),
+          testDeliveries: createTestDeliveries({
+            database,
+            sender,
+            box,
+            log,
+            ...signing,
+            now: Date.now,
+            exampleOf: (tenantId, type) => eventTypes.exampleOf(tenantId, type),
+            find: (tenantId, id) => findDelivery(database.sql, tenantId, id),
+            onRecorded: () => outbox.poke(),
+          }),
+          feed,
+        },
+        {
+          authenticator,
+          allowedOrigins: config.allowedOrigins,
+          isDatabaseReachable: databaseProbe(url),
+          log,
+          isProduction: process.env['NODE_ENV'] === 'production',
+        },
+      );
+      started.push(() => graphql.close());
+      routes.push({
+        path: '/graphql',
+        handler: (request, response) => graphql.handler(request, response),
+        onUpgrade: (request, socket, head) => graphql.upgrade(request, socket, head),
+      });
+    }
+
+    let isReady = false;
+    const isReachable = databaseProbe(url);
+    const server = createHttpServer({
+      routes,
+      metrics,
+      log,
+      ready: async () => {
+        if (!isReady) return ['starting'];
+        if (!(await isReachable())) return ['the database does not answer'];
+        const reasons = clockOffset.isTooFar ? ["the clock differs from the database's by more than 5 s"] : [];
+        if ((await daysAhead(database.sql, Date.now())) < LEAST_DAYS_AHEAD) reasons.push('partitions are missing');
+        if (!notifications.connected) reasons.push('the LISTEN connection is lost');
+        return reasons;
+      },
+    });
+    const address = await server.listen(config.port, config.host);
+    ownPorts.add(address.port);
+    // Last started, first stopped: nobody new comes in, and who is in gets an answer.
+    started.push(() => server.close(config.drainSeconds * 1000));
+
+    let stopping: Promise<void> | null = null;
+    return {
+      address,
+      generatedKey,
+      ready: () => {
+        isReady = true;
+      },
+      stop: () => (stopping ??= stopAll()),
+    };
+  } catch (error) {
+    await stopAll();
+    throw error;
+  }
+};
+
+const counting = (publisher: Publisher, metrics: Metrics): Publisher => ({
+  publish: async (tenantId, source, events) => {
+    const published = await publisher.publish(tenantId, source, events);
+    metrics.publishes.inc(published.filter((one) => !one.duplicate).length);
+    return published;
+  },
+});
+
+const OUTCOMES: Readonly<Partial<Record<Settlement['status'], DeliveryOutcome>>> = {
+  DELIVERED: 'delivered',
+  RETRYING: 'retrying',
+  ABANDONED: 'abandoned',
+  CANCELLED: 'cancelled',
+};
+
+const countSettled = (metrics: Metrics, batch: readonly Settlement[]): void => {
+  if (batch.length > 0) metrics.settleBatchSize.observe(batch.length);
+  for (const { status } of batch) {
+    const outcome = OUTCOMES[status];
+    if (outcome) metrics.deliveries.inc({ outcome });
+  }
+};
