@@ -29,6 +29,8 @@ export const openNotifications = async (url: string, log: Logger): Promise<Notif
   let closed = false;
   let failures = 0;
   let timer: NodeJS.Timeout | undefined;
+  /** One statement at a time on the one connection. */
+  let listening: Promise<unknown> = Promise.resolve();
 
   const connect = async (): Promise<void> => {
     const next = new Client({
@@ -72,8 +74,8 @@ export const openNotifications = async (url: string, log: Logger): Promise<Notif
       if (present) present.push({ heard, gap });
       else {
         listeners.set(channel, [{ heard, gap }]);
-        client
-          ?.query(`listen ${channel}`)
+        listening = listening
+          .then(() => client?.query(`listen ${channel}`))
           .then(gap, (error: unknown) => log.warn({ err: error, channel }, 'LISTEN failed'));
       }
     },

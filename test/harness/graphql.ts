@@ -69,6 +69,8 @@ export interface GraphqlHarness {
 
 export interface GraphqlHarnessOptions {
   readonly server?: Partial<GraphqlServerOptions>;
+  /** False leaves the database without a tenant. */
+  readonly bootstrap?: boolean;
   readonly services?: (services: Services) => Services;
   /** The address that the program reaches the database by, such as a proxy's. */
   readonly reach?: (databaseUrl: string) => Promise<string>;
@@ -88,7 +90,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
   const database = await openDatabase({ url, poolSize: 10, schema });
   await database.orm.migrator.up();
   await ensurePartitions(database, Date.now());
-  await bootstrapTenant(database, 'default', FIRST_KEY);
+  if (options.bootstrap !== false) await bootstrapTenant(database, 'default', FIRST_KEY);
 
   const logged: Record<string, unknown>[] = [];
   const log = pino(

@@ -44,7 +44,7 @@ interface OpenRow {
   readonly trigger: string;
   readonly payload_fields: string[] | null;
   readonly due_at: number;
-  readonly next_at: string;
+  readonly due_text: string;
   readonly seq: string;
   readonly expires_at: number;
   readonly version: string | null;
@@ -57,7 +57,7 @@ interface OpenRow {
  */
 const READ_DUE = `/*lane_read*/
 select id, tenant_id, event_id, event_type, is_test, attempts, cycle_attempts, trigger, payload_fields,
-  epoch_ms(next_at) as due_at, next_at::text, seq, epoch_ms(expires_at) as expires_at,
+  epoch_ms(next_at) as due_at, next_at::text as due_text, seq, epoch_ms(expires_at) as expires_at,
   (select version from webhook where id = $1) as version
 from delivery_open
 where webhook_id = $1 and band = 0 and (next_at, seq) > ($2::timestamptz, $3::bigint)
@@ -96,7 +96,7 @@ export const readDue = async (
       dueAt: row.due_at,
       expiresAt: row.expires_at,
     })),
-    cursor: last ? { nextAt: last.next_at, seq: last.seq } : cursor,
+    cursor: last ? { nextAt: last.due_text, seq: last.seq } : cursor,
     webhookVersion: last?.version ? Number(last.version) : null,
   };
 };

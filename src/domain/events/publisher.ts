@@ -13,7 +13,7 @@ const KEY_LIFE_MS = 24 * 3_600_000;
 /** Events in one commit; callers who come while a commit runs share the next one. */
 const LARGEST_COMMIT = 1_000;
 
-/** What one event matched, as the publish statement answers. */
+/** What one event matched, as the publish statement answers; one that matched nothing isn't among them. */
 interface Match {
   readonly event_id: string;
   readonly matched: number;
@@ -51,10 +51,9 @@ with input as materialized (
   from matches
   on conflict (id) do nothing
 )
-select i.id as event_id, count(m.webhook_id)::int as matched, epoch_ms(now()) as due_at,
-  coalesce(array_agg(m.webhook_id::text) filter (where m.status = 'ACTIVE'), '{}') as active
-from input i left join matches m on m.event_id = i.id
-group by i.id`;
+select event_id, count(*)::int as matched, epoch_ms(now()) as due_at,
+  coalesce(array_agg(webhook_id::text) filter (where status = 'ACTIVE'), '{}') as active
+from matches group by event_id`;
 
 /** Takes keys that are free or over; what it does not return is somebody's. Sorted, so that two calls never deadlock. */
 const CLAIM_KEYS = `/*claim_event_keys*/
@@ -166,7 +165,7 @@ export const createPublisher = ({ database, bell, now, mend }: PublisherOptions)
   const commitGroup = async (group: readonly Waiting[]): Promise<void> => {
     try {
       const matches = new Map((await writeMending(group.flatMap((call) => call.records))).map((m) => [m.event_id, m]));
-      for (const call of group) call.resolve(call.records.map((record) => matches.get(record.id)!));
+      for (const call of group) call.resolve(call.records.flatMap((record) => matches.get(record.id) ?? []));
     } catch (error) {
       if (group.length === 1) group[0]!.reject(error);
       else for (const call of group) await commitGroup([call]);
@@ -180,7 +179,7 @@ export const createPublisher = ({ database, bell, now, mend }: PublisherOptions)
     });
     ring(records, matches);
     const byId = new Map(matches.map((match) => [match.event_id, match]));
-    return records.map((event) => ({ event, matchedCount: byId.get(event.id)!.matched, duplicate: false }));
+    return records.map((event) => ({ event, matchedCount: byId.get(event.id)?.matched ?? 0, duplicate: false }));
   };
 
   const publishKeyed = async (

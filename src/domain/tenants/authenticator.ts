@@ -26,7 +26,8 @@ const LAST_USE_DELAY_MS = 500;
 export class Authenticator {
   readonly #database: Database;
   readonly #onWriteFailure: (error: unknown) => void;
-  readonly #cache: LRUCache<string, { readonly caller: Caller | null }, Buffer>;
+  /** Look-ups, running or done. One that a revocation may have overtaken is dropped with the rest, and nobody finds it. */
+  readonly #cache = new LRUCache<string, Promise<Caller | null>>({ max: CACHED_KEYS, ttl: BELIEVED_MS });
   readonly #watchers = new Set<() => void>();
   readonly #lastUses = new LRUCache<string, number>({ max: CACHED_KEYS });
   #unwritten = new Set<string>();
@@ -37,11 +38,6 @@ export class Authenticator {
   constructor(database: Database, notifications: Notifications, onWriteFailure: (error: unknown) => void) {
     this.#database = database;
     this.#onWriteFailure = onWriteFailure;
-    this.#cache = new LRUCache({
-      max: CACHED_KEYS,
-      ttl: BELIEVED_MS,
-      fetchMethod: async (_id, _stale, { context }) => ({ caller: await this.#look(context) }),
-    });
     const forget = (): void => {
       this.#cache.clear();
       for (const watcher of this.#watchers) watcher();
@@ -56,8 +52,7 @@ export class Authenticator {
 
   /** The same by the key's hash: what a long-lived connection keeps to ask again, instead of the key. */
   async authenticateHash(hash: Buffer): Promise<Caller | null> {
-    const found = await this.#cache.fetch(hash.toString('base64'), { context: hash });
-    const caller = found?.caller ?? null;
+    const caller = await this.#lookOnce(hash);
     if (caller === null || !isUsable(caller.apiKey, new Date())) return null;
     this.#noteUse(caller.apiKey);
     return caller;
@@ -74,6 +69,18 @@ export class Authenticator {
     clearTimeout(this.#timer);
     this.#writeLastUses();
     await this.#writing;
+  }
+
+  #lookOnce(hash: Buffer): Promise<Caller | null> {
+    const id = hash.toString('base64');
+    const known = this.#cache.get(id);
+    if (known) return known;
+    const found = this.#look(hash);
+    this.#cache.set(id, found);
+    found.catch(() => {
+      if (this.#cache.peek(id) === found) this.#cache.delete(id);
+    });
+    return found;
   }
 
   async #look(hash: Buffer): Promise<Caller | null> {

@@ -37,13 +37,13 @@ export class Tenants {
   /** A tenant with its first key, both or neither. Throws ConflictError where the slug is taken. */
   async create(input: TenantInput): Promise<CreatedApiKey & { readonly tenant: Tenant }> {
     const { slug, name } = parseInput(tenantInput, input);
-    const em = this.#database.em();
-    const tenant = em.create(Tenant, { id: newId(), slug, name: name ?? slug, isFirst: false, createdAt: new Date() });
-    em.persist(tenant);
-    const firstKey = addKey(em, tenant.id, { name: 'First key', scopes: TENANT_SCOPES, secret: generateApiKey() });
     try {
-      await em.flush();
-      return { tenant, ...firstKey };
+      return await this.#database.em().transactional(async (em) => {
+        const tenant = em.create(Tenant, { id: newId(), slug, name: name ?? slug, isFirst: false, createdAt: new Date() });
+        em.persist(tenant);
+        await em.flush(); // before its key: no relation tells the order
+        return { tenant, ...addKey(em, tenant.id, { name: 'First key', scopes: TENANT_SCOPES, secret: generateApiKey() }) };
+      });
     } catch (error) {
       if (!(error instanceof UniqueConstraintViolationException)) throw error;
       throw new ConflictError('This slug is taken: choose another one.', ['input', 'slug']);
