@@ -21,10 +21,14 @@ test('a key is shown once, kept as a hash, listed newest first, and opens what i
   const { secret, apiKey } = await create({ name: ' Dashboard ', scopes: ['WEBHOOKS_READ', 'WEBHOOKS_READ'] });
   expect(apiKey).toMatchObject({ name: 'Dashboard', scopes: ['WEBHOOKS_READ'], lastUsedAt: null, revokedAt: null });
   expect(secret.startsWith(apiKey.prefix)).toBe(true);
-  const { data } = await harness.post('{ apiKeys(first: 1) { nodes { id prefix } totalCount pageInfo { hasNextPage endCursor } } }');
+  const { data } = await harness.post(
+    '{ apiKeys(first: 1) { nodes { id prefix } totalCount pageInfo { hasNextPage endCursor } } }',
+  );
   expect(data.apiKeys.nodes[0].id).toBe(apiKey.id);
   expect(data.apiKeys.pageInfo.hasNextPage).toBe(true);
-  const next = await harness.post('query ($after: String) { apiKeys(after: $after) { nodes { name } } }', { after: data.apiKeys.pageInfo.endCursor });
+  const next = await harness.post('query ($after: String) { apiKeys(after: $after) { nodes { name } } }', {
+    after: data.apiKeys.pageInfo.endCursor,
+  });
   expect(next.data.apiKeys.nodes.map((key: { name: string }) => key.name)).toContain('HOOKGRAPH_API_KEY');
   const dump = await harness.database.sql.query<{ row: string }>(`select api_key::text as row from api_key`);
   expect(dump.some(({ row }) => row.includes(secret) || row.includes(FIRST_KEY))).toBe(false);
@@ -38,7 +42,9 @@ test('a key grants only scopes that it has itself', async () => {
     code: 'BAD_REQUEST',
     path: ['input', 'scopes'],
   });
-  expect(await create({ name: 'same', scopes: ['WEBHOOKS_READ'] }, manager)).toMatchObject({ __typename: 'ApiKeyCreateSuccess' });
+  expect(await create({ name: 'same', scopes: ['WEBHOOKS_READ'] }, manager)).toMatchObject({
+    __typename: 'ApiKeyCreateSuccess',
+  });
 });
 
 test.for<[string, object, string[]]>([
@@ -46,7 +52,11 @@ test.for<[string, object, string[]]>([
   ['a long name', { name: 'x'.repeat(121), scopes: ['WEBHOOKS_READ'] }, ['input', 'name']],
   ['a name with NUL', { name: 'a\0b', scopes: ['WEBHOOKS_READ'] }, ['input', 'name']],
   ['no scope', { name: 'a', scopes: [] }, ['input', 'scopes']],
-  ['an expiry in the past', { name: 'a', scopes: ['WEBHOOKS_READ'], expiresAt: '2020-01-01T00:00:00Z' }, ['input', 'expiresAt']],
+  [
+    'an expiry in the past',
+    { name: 'a', scopes: ['WEBHOOKS_READ'], expiresAt: '2020-01-01T00:00:00Z' },
+    ['input', 'expiresAt'],
+  ],
 ])('%s is refused', async ([, input, path]) => {
   expect(await create(input)).toMatchObject({ __typename: 'ValidationError', path });
 });
@@ -57,11 +67,18 @@ test('a revoked key stops within a second, stays listed, and can be revoked agai
   const first = (await harness.post(REVOKE, { id: apiKey.id })).data.apiKeyRevoke;
   await vi.waitFor(async () => expect((await harness.post('{ __typename }', {}, secret)).status).toBe(401), 1_000);
   expect((await harness.post(REVOKE, { id: apiKey.id })).data.apiKeyRevoke).toEqual(first);
-  expect((await harness.post(REVOKE, { id: 'key_x' })).data.apiKeyRevoke).toEqual({ __typename: 'NotFoundError', code: 'NOT_FOUND' });
+  expect((await harness.post(REVOKE, { id: 'key_x' })).data.apiKeyRevoke).toEqual({
+    __typename: 'NotFoundError',
+    code: 'NOT_FOUND',
+  });
 });
 
 test('a key that expires stops', async () => {
-  const { secret } = await create({ name: 'soon', scopes: ['WEBHOOKS_READ'], expiresAt: new Date(Date.now() + 400).toISOString() });
+  const { secret } = await create({
+    name: 'soon',
+    scopes: ['WEBHOOKS_READ'],
+    expiresAt: new Date(Date.now() + 400).toISOString(),
+  });
   expect((await harness.post('{ __typename }', {}, secret)).status).toBe(200);
   await vi.waitFor(async () => expect((await harness.post('{ __typename }', {}, secret)).status).toBe(401), 3_000);
 });
@@ -69,7 +86,8 @@ test('a key that expires stops', async () => {
 test('the last use is recorded, once a minute however often the key is used', async () => {
   const { secret, apiKey } = await create({ name: 'used', scopes: ['WEBHOOKS_READ'] });
   const read = async () =>
-    (await harness.post('query ($id: ID!) { node(id: $id) { ... on ApiKey { lastUsedAt } } }', { id: apiKey.id })).data.node.lastUsedAt;
+    (await harness.post('query ($id: ID!) { node(id: $id) { ... on ApiKey { lastUsedAt } } }', { id: apiKey.id })).data
+      .node.lastUsedAt;
   await Promise.all(Array.from({ length: 20 }, () => harness.post('{ __typename }', {}, secret)));
   const recorded = await vi.waitFor(async () => {
     const at = await read();
@@ -83,19 +101,27 @@ test('the last use is recorded, once a minute however often the key is used', as
 
 test('a tenant is created with its first key, which can do all but create tenants', async () => {
   const { data } = await harness.post(TENANT, { input: { slug: 'acme' } });
-  expect(data.tenantCreate).toMatchObject({ __typename: 'TenantCreateSuccess', tenant: { slug: 'acme', name: 'acme' } });
+  expect(data.tenantCreate).toMatchObject({
+    __typename: 'TenantCreateSuccess',
+    tenant: { slug: 'acme', name: 'acme' },
+  });
   expect(data.tenantCreate.apiKey.scopes).not.toContain('TENANTS_MANAGE');
   expect(data.tenantCreate.apiKey.scopes).toContain('KEYS_MANAGE');
   const { secret, tenant } = data.tenantCreate;
   expect((await harness.post('{ viewer { tenant { id } } }', {}, secret)).data.viewer.tenant.id).toBe(tenant.id);
-  expect(await create({ name: 'x', scopes: ['TENANTS_MANAGE'] }, secret)).toMatchObject({ __typename: 'ValidationError' });
+  expect(await create({ name: 'x', scopes: ['TENANTS_MANAGE'] }, secret)).toMatchObject({
+    __typename: 'ValidationError',
+  });
   expect((await harness.post(TENANT, { input: { slug: 'acme' } })).data.tenantCreate).toEqual({
     __typename: 'ConflictError',
     code: 'CONFLICT',
     path: ['input', 'slug'],
   });
   for (const slug of ['', '-a', 'a-', 'A', 'a_b', 'a b', 'ä', 'x'.repeat(65)]) {
-    expect((await harness.post(TENANT, { input: { slug } })).data.tenantCreate, slug).toMatchObject({ __typename: 'ValidationError', path: ['input', 'slug'] });
+    expect((await harness.post(TENANT, { input: { slug } })).data.tenantCreate, slug).toMatchObject({
+      __typename: 'ValidationError',
+      path: ['input', 'slug'],
+    });
   }
 });
 
@@ -119,7 +145,7 @@ test('bootstrapping from several processes at once makes one tenant and one key,
     const generated = await Promise.all(Array.from({ length: 5 }, () => bootstrapTenant(database, 'first', null)));
     const keys = generated.map(({ generatedKey }) => generatedKey).filter((key) => key !== null);
     expect(keys).toHaveLength(1);
-    expect((await fresh.post('{ viewer { tenant { slug } } }', {}, keys[0]!)).data.viewer.tenant.slug).toBe('first');
+    expect((await fresh.post('{ viewer { tenant { slug } } }', {}, keys[0])).data.viewer.tenant.slug).toBe('first');
 
     const given = 'a key that the operator chose, 32+ characters';
     const added = await Promise.all(Array.from({ length: 5 }, () => bootstrapTenant(database, 'first', given)));

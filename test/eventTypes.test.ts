@@ -25,7 +25,11 @@ const publish = async (input: object, key?: string) => (await harness.post(PUBLI
 test('the catalogue has 40 names: the six of tickets are live with an example, the others reserved', async () => {
   const { data } = await harness.post(LIST);
   expect(data.eventTypes).toHaveLength(40);
-  expect(data.eventTypes.filter((type: { status: string }) => type.status === 'LIVE').map((type: { name: string }) => type.name)).toEqual([
+  expect(
+    data.eventTypes
+      .filter((type: { status: string }) => type.status === 'LIVE')
+      .map((type: { name: string }) => type.name),
+  ).toEqual([
     'ticket.created',
     'ticket.updated',
     'ticket.status_changed',
@@ -41,7 +45,11 @@ test('the catalogue has 40 names: the six of tickets are live with an example, t
 
 test('a tenant registers its own types, replaces them, and brings reserved ones to life for itself alone', async () => {
   const key = await harness.tenant('registers');
-  expect(await publish({ type: 'order.paid', data: {} }, key)).toMatchObject({ __typename: 'ValidationError', path: ['input', 'type'], message: expect.stringMatching(/eventTypeRegister/) });
+  expect(await publish({ type: 'order.paid', data: {} }, key)).toMatchObject({
+    __typename: 'ValidationError',
+    path: ['input', 'type'],
+    message: expect.stringMatching(/eventTypeRegister/),
+  });
   const schema = { type: 'object', required: ['total'], properties: { total: { type: 'number', minimum: 0 } } };
   expect((await register({ name: 'order.paid', schema, example: { total: 3 } }, key)).eventType).toEqual({
     name: 'order.paid',
@@ -51,12 +59,25 @@ test('a tenant registers its own types, replaces them, and brings reserved ones 
     example: { total: 3 },
     builtIn: false,
   });
-  expect(await publish({ type: 'order.paid', data: { total: 5 } }, key)).toMatchObject({ __typename: 'EventPublishSuccess' });
-  expect(await publish({ type: 'order.paid', data: { total: -5 } }, key)).toMatchObject({ __typename: 'ValidationError', path: ['input', 'data'] });
-  expect((await register({ name: 'order.paid', deprecated: true, description: 'Old.' }, key)).eventType).toMatchObject({ status: 'DEPRECATED', schema: null });
-  expect(await publish({ type: 'order.paid', data: { total: -5 } }, key)).toMatchObject({ __typename: 'EventPublishSuccess' });
+  expect(await publish({ type: 'order.paid', data: { total: 5 } }, key)).toMatchObject({
+    __typename: 'EventPublishSuccess',
+  });
+  expect(await publish({ type: 'order.paid', data: { total: -5 } }, key)).toMatchObject({
+    __typename: 'ValidationError',
+    path: ['input', 'data'],
+  });
+  expect((await register({ name: 'order.paid', deprecated: true, description: 'Old.' }, key)).eventType).toMatchObject({
+    status: 'DEPRECATED',
+    schema: null,
+  });
+  expect(await publish({ type: 'order.paid', data: { total: -5 } }, key)).toMatchObject({
+    __typename: 'EventPublishSuccess',
+  });
 
-  expect(await publish({ type: 'invoice.paid', data: {} }, key)).toMatchObject({ __typename: 'ValidationError', message: expect.stringMatching(/reserved/) });
+  expect(await publish({ type: 'invoice.paid', data: {} }, key)).toMatchObject({
+    __typename: 'ValidationError',
+    message: expect.stringMatching(/reserved/),
+  });
   expect((await register({ name: 'invoice.paid' }, key)).eventType).toMatchObject({ status: 'LIVE' });
   expect(await publish({ type: 'invoice.paid', data: {} }, key)).toMatchObject({ __typename: 'EventPublishSuccess' });
   expect(await publish({ type: 'invoice.paid', data: {} })).toMatchObject({ __typename: 'ValidationError' });
@@ -64,7 +85,11 @@ test('a tenant registers its own types, replaces them, and brings reserved ones 
   expect(data.eventTypes).toHaveLength(41);
   expect((await harness.post(LIST)).data.eventTypes).toHaveLength(40);
 
-  expect(await register({ name: 'ticket.created' }, key)).toMatchObject({ __typename: 'ConflictError', code: 'CONFLICT', path: ['input', 'name'] });
+  expect(await register({ name: 'ticket.created' }, key)).toMatchObject({
+    __typename: 'ConflictError',
+    code: 'CONFLICT',
+    path: ['input', 'name'],
+  });
   expect(await register({ name: 'webhook.test' }, key)).toMatchObject({ __typename: 'ConflictError' });
 });
 
@@ -76,7 +101,11 @@ test.for<[string, object, string[]]>([
   ['a schema that is none', { name: 'a.b', schema: { type: 'nonsense' } }, ['input', 'schema']],
   ['a schema that is a list', { name: 'a.b', schema: [] }, ['input', 'schema']],
   ['a remote reference', { name: 'a.b', schema: { $ref: 'https://example.com/schema.json' } }, ['input', 'schema']],
-  ['another dialect', { name: 'a.b', schema: { $schema: 'http://json-schema.org/draft-07/schema#' } }, ['input', 'schema']],
+  [
+    'another dialect',
+    { name: 'a.b', schema: { $schema: 'http://json-schema.org/draft-07/schema#' } },
+    ['input', 'schema'],
+  ],
   ['a schema of more than 64 KiB', { name: 'a.b', schema: { description: 'x'.repeat(65_536) } }, ['input', 'schema']],
   ['a pattern that RE2 does not take', { name: 'a.b', schema: { pattern: '(?=a)b' } }, ['input', 'schema']],
   ['an example that does not fit', { name: 'a.b', schema: { required: ['x'] }, example: {} }, ['input', 'example']],
@@ -97,7 +126,10 @@ test.for<[string, object, string[]]>([
   expect(await publish(event)).toMatchObject({ __typename: 'ValidationError', code: 'BAD_REQUEST', path });
   const before = (await harness.post('{ events { totalCount } }')).data.events.totalCount;
   const many = await harness.post(PUBLISH_MANY, { input: [{ type: 'ticket.created', data: {} }, event] });
-  expect(many.data.eventPublishMany).toMatchObject({ __typename: 'ValidationError', path: ['input', '1', ...path.slice(1)] });
+  expect(many.data.eventPublishMany).toMatchObject({
+    __typename: 'ValidationError',
+    path: ['input', '1', ...path.slice(1)],
+  });
   expect((await harness.post('{ events { totalCount } }')).data.events.totalCount).toBe(before);
 });
 
@@ -107,19 +139,40 @@ test('data that is deep enough to exhaust a stack is refused', async () => {
     headers: { 'content-type': 'application/json', 'x-api-key': 'first-tenant-key-0123456789abcdefghij' },
     body: `{"query": ${JSON.stringify(PUBLISH)}, "variables": {"input": {"type": "ticket.created", "data": {"a": ${'['.repeat(100_000)}${']'.repeat(100_000)}}}}}`,
   });
-  expect((await response.json()).data.eventPublish).toMatchObject({ __typename: 'ValidationError', path: ['input', 'data'] });
+  expect((await response.json()).data.eventPublish).toMatchObject({
+    __typename: 'ValidationError',
+    path: ['input', 'data'],
+  });
 });
 
 test('an idempotency key answers the first result again, and CONFLICT for anything else, with its path', async () => {
   const event = { type: 'ticket.created', data: { a: 1 }, idempotencyKey: 'once', entityId: 'e' };
   const first = await publish(event);
-  expect(first).toMatchObject({ duplicate: false, event: { type: 'ticket.created', data: { a: 1 }, entityId: 'e', source: 'api' } });
+  expect(first).toMatchObject({
+    duplicate: false,
+    event: { type: 'ticket.created', data: { a: 1 }, entityId: 'e', source: 'api' },
+  });
   expect(await publish(event)).toMatchObject({ duplicate: true, event: { id: first.event.id } });
-  expect(await publish({ ...event, data: { a: 2 } })).toMatchObject({ __typename: 'ConflictError', code: 'CONFLICT', path: ['input', 'idempotencyKey'] });
-  const many = await harness.post(PUBLISH_MANY, { input: [{ type: 'ticket.closed', data: {} }, { ...event, data: {} }] });
-  expect(many.data.eventPublishMany).toMatchObject({ __typename: 'ConflictError', path: ['input', '1', 'idempotencyKey'] });
+  expect(await publish({ ...event, data: { a: 2 } })).toMatchObject({
+    __typename: 'ConflictError',
+    code: 'CONFLICT',
+    path: ['input', 'idempotencyKey'],
+  });
+  const many = await harness.post(PUBLISH_MANY, {
+    input: [
+      { type: 'ticket.closed', data: {} },
+      { ...event, data: {} },
+    ],
+  });
+  expect(many.data.eventPublishMany).toMatchObject({
+    __typename: 'ConflictError',
+    path: ['input', '1', 'idempotencyKey'],
+  });
   for (const input of [[], Array.from({ length: 1_001 }, () => event)]) {
-    expect((await harness.post(PUBLISH_MANY, { input })).data.eventPublishMany).toMatchObject({ __typename: 'ValidationError', path: ['input'] });
+    expect((await harness.post(PUBLISH_MANY, { input })).data.eventPublishMany).toMatchObject({
+      __typename: 'ValidationError',
+      path: ['input'],
+    });
   }
 });
 
@@ -127,7 +180,10 @@ test('schemas that would run for ever are stopped, and refused for a while', () 
   const fanOut = {
     $ref: '#/$defs/a0',
     $defs: Object.fromEntries(
-      Array.from({ length: 40 }, (_, i) => [`a${i}`, i === 39 ? { type: 'object' } : { allOf: [{ $ref: `#/$defs/a${i + 1}` }, { $ref: `#/$defs/a${i + 1}` }] }]),
+      Array.from({ length: 40 }, (_, i) => [
+        `a${i}`,
+        i === 39 ? { type: 'object' } : { allOf: [{ $ref: `#/$defs/a${i + 1}` }, { $ref: `#/$defs/a${i + 1}` }] },
+      ]),
     ),
   };
   const check = compileSchema(JSON.stringify(fanOut));
@@ -157,5 +213,9 @@ test('one schema never sees the $id of another, and prototypes are no properties
 
 test('depth is counted without recursion', () => {
   const nested = (depth: number): unknown => JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`);
-  expect([isDeeperThan(nested(100), 100), isDeeperThan(nested(101), 100), isDeeperThan(nested(200_000), 100)]).toEqual([false, true, true]);
+  expect([isDeeperThan(nested(100), 100), isDeeperThan(nested(101), 100), isDeeperThan(nested(200_000), 100)]).toEqual([
+    false,
+    true,
+    true,
+  ]);
 });

@@ -8,7 +8,9 @@ import type { GraphqlHarness } from './harness/graphql.ts';
 
 let harness: GraphqlHarness;
 beforeAll(async () => {
-  harness = await startGraphql({ server: { socketLimits: { socketsPerKey: 3, operationsPerSocket: 5, recheckMs: 300 } } });
+  harness = await startGraphql({
+    server: { socketLimits: { socketsPerKey: 3, operationsPerSocket: 5, recheckMs: 300 } },
+  });
 });
 afterAll(() => harness.close());
 
@@ -32,14 +34,15 @@ class RawClient {
       this.socket.on('close', (code, reason) => resolve({ code, reason: reason.toString() }));
       this.socket.on('error', () => undefined); // followed by close
     });
-    this.socket.on('message', (data) => {
-      this.#messages.push(JSON.parse(String(data)) as Message);
+    this.socket.on('message', (data: Buffer) => {
+      this.#messages.push(JSON.parse(data.toString()) as Message);
       this.#wake?.();
     });
   }
 
   async send(message: unknown): Promise<void> {
-    if (this.socket.readyState === WebSocket.CONNECTING) await new Promise((resolve) => this.socket.once('open', resolve));
+    if (this.socket.readyState === WebSocket.CONNECTING)
+      await new Promise((resolve) => this.socket.once('open', resolve));
     this.socket.send(typeof message === 'string' ? message : JSON.stringify(message));
   }
 
@@ -68,7 +71,11 @@ class RawClient {
 const FEED = 'subscription ($after: String) { deliveryFeed(after: $after) { cursor hasMore events { cursor } } }';
 
 test('a subscription answers at once with a cursor, and its client ends it', async () => {
-  const client = createClient({ url: harness.url.replace('http', 'ws'), webSocketImpl: WebSocket, connectionParams: { 'X-Api-Key': FIRST_KEY } });
+  const client = createClient({
+    url: harness.url.replace('http', 'ws'),
+    webSocketImpl: WebSocket,
+    connectionParams: { 'X-Api-Key': FIRST_KEY },
+  });
   for await (const result of client.iterate({ query: FEED })) {
     expect(result.data).toMatchObject({ deliveryFeed: { events: [], hasMore: false } });
     break;
@@ -77,7 +84,11 @@ test('a subscription answers at once with a cursor, and its client ends it', asy
 });
 
 test('queries and mutations work over a socket too, with a bearer token', async () => {
-  const client = createClient({ url: harness.url.replace('http', 'ws'), webSocketImpl: WebSocket, connectionParams: { Authorization: `Bearer ${FIRST_KEY}` } });
+  const client = createClient({
+    url: harness.url.replace('http', 'ws'),
+    webSocketImpl: WebSocket,
+    connectionParams: { Authorization: `Bearer ${FIRST_KEY}` },
+  });
   for await (const result of client.iterate({ query: '{ viewer { tenant { slug } } }' })) {
     expect(result.data).toEqual({ viewer: { tenant: { slug: 'default' } } });
   }
@@ -104,7 +115,11 @@ test('the errors of an operation have codes and leave the socket open', async ()
     [`{ ${Array.from({ length: 200 }, (_, i) => `a${i}: __typename`).join(' ')} }`, undefined, 'QUERY_TOO_COMPLEX'],
     ['query ($n: Int!) { webhooks(first: $n) { totalCount } }', { n: 'x' }, 'BAD_REQUEST'],
     [FEED, { after: 'malformed' }, 'BAD_REQUEST'],
-    [FEED, { after: Buffer.from(`01${'ab'.repeat(6)}${'00'.repeat(12)}`, 'hex').toString('base64url') }, 'CURSOR_EXPIRED'],
+    [
+      FEED,
+      { after: Buffer.from(`01${'ab'.repeat(6)}${'00'.repeat(12)}`, 'hex').toString('base64url') },
+      'CURSOR_EXPIRED',
+    ],
     ['{ webhooks(first: 1000) { totalCount } }', undefined, 'BAD_REQUEST'],
   ];
   for (const [index, [query, variables, code]] of refusals.entries()) {
@@ -136,7 +151,9 @@ test('revoking a key closes its sockets within two seconds, and no others', asyn
   await cut.subscribe('1', FEED);
   expect((await cut.next()).type).toBe('next');
   const since = Date.now();
-  const revoked = await harness.post('mutation ($id: ID!) { apiKeyRevoke(id: $id) { __typename } }', { id: data.apiKeys.nodes[0].id });
+  const revoked = await harness.post('mutation ($id: ID!) { apiKeyRevoke(id: $id) { __typename } }', {
+    id: data.apiKeys.nodes[0].id,
+  });
   expect(revoked.data.apiKeyRevoke.__typename).toBe('ApiKeyRevokeSuccess');
   expect((await cut.closed).code).toBe(4403);
   expect(Date.now() - since).toBeLessThan(2_000);
@@ -195,7 +212,10 @@ test('when the database hangs, calls fail with SERVICE_UNAVAILABLE within five s
     expect((await cut.post('{ webhooks { totalCount } }')).errors).toBeUndefined();
     proxy.freeze();
     const since = Date.now();
-    const [query, unknownKey] = await Promise.all([cut.post('{ webhooks { totalCount } }'), cut.post('{ __typename }', {}, 'another')]);
+    const [query, unknownKey] = await Promise.all([
+      cut.post('{ webhooks { totalCount } }'),
+      cut.post('{ __typename }', {}, 'another'),
+    ]);
     for (const response of [query, unknownKey]) {
       expect([response.status, response.errors![0].extensions.code]).toEqual([503, 'SERVICE_UNAVAILABLE']);
     }
@@ -204,7 +224,10 @@ test('when the database hangs, calls fail with SERVICE_UNAVAILABLE within five s
     const refused = await cut.post('{ webhooks { totalCount } }');
     expect(refused.errors![0].extensions.code).toBe('SERVICE_UNAVAILABLE');
     proxy.thaw();
-    await vi.waitFor(async () => expect((await cut.post('{ webhooks { totalCount } }')).errors).toBeUndefined(), { timeout: 10_000, interval: 100 });
+    await vi.waitFor(async () => expect((await cut.post('{ webhooks { totalCount } }')).errors).toBeUndefined(), {
+      timeout: 10_000,
+      interval: 100,
+    });
   } finally {
     proxy.thaw();
     await cut.close();

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { Webhook as StandardWebhook } from 'standardwebhooks';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { webhookSecretScope } from '../src/domain/webhooks/webhooks.ts';
@@ -36,8 +36,10 @@ const MINIMAL = { name: 'Orders', url: 'https://example.com/hooks', eventTypes: 
 
 const create = async (input: object = {}, key?: string) =>
   (await harness.post(CREATE, { input: { ...MINIMAL, ...input } }, key)).data.webhookCreate;
-const update = async (id: string, input: object, key?: string) => (await harness.post(UPDATE, { id, input }, key)).data.webhookUpdate;
-const created = async (input: object = {}, key?: string): Promise<string> => (await create(input, key)).webhook.id as string;
+const update = async (id: string, input: object, key?: string) =>
+  (await harness.post(UPDATE, { id, input }, key)).data.webhookUpdate;
+const created = async (input: object = {}, key?: string): Promise<string> =>
+  (await create(input, key)).webhook.id as string;
 
 const stored = async (id: string) =>
   (
@@ -47,7 +49,9 @@ const stored = async (id: string) =>
     )
   )[0]!;
 const open = async (ciphertext: string, id: string): Promise<string> => {
-  const [row] = await harness.database.sql.query<{ tenant_id: string }>(`select tenant_id from webhook where id = $1`, [decodeId('webhook', id)]);
+  const [row] = await harness.database.sql.query<{ tenant_id: string }>(`select tenant_id from webhook where id = $1`, [
+    decodeId('webhook', id),
+  ]);
   return harness.secrets.decrypt(ciphertext, webhookSecretScope(row!.tenant_id, decodeId('webhook', id)!));
 };
 
@@ -76,7 +80,10 @@ test('a webhook is created with defaults and a secret that is shown once, in two
   expect(row).not.toContain(signingSecret.value);
   expect(await open(secret, webhook.id)).toBe(signingSecret.value);
   expect(JSON.stringify(harness.logged)).not.toContain(signingSecret.value);
-  const again = await harness.post(`query ($id: ID!) { webhook(id: $id) { ${WEBHOOK} } node(id: $id) { id __typename } }`, { id: webhook.id });
+  const again = await harness.post(
+    `query ($id: ID!) { webhook(id: $id) { ${WEBHOOK} } node(id: $id) { id __typename } }`,
+    { id: webhook.id },
+  );
   expect(again.data.webhook).toEqual({ ...webhook, createdAt: undefined, updatedAt: undefined });
   expect(again.data.node).toEqual({ id: webhook.id, __typename: 'Webhook' });
 });
@@ -115,7 +122,10 @@ test('any text survives the lists of a webhook', async () => {
   const odd = ['NULL', ' a ', 'a,b', '{"x"}', '\\', "'; drop table webhook; --", 'line\nend', '💥', '"'];
   const { webhook } = await create({ entityIds: odd, payloadFields: odd, retrySchedule: [] });
   expect(webhook).toMatchObject({ entityIds: odd, payloadFields: odd, retrySchedule: [] });
-  const { data } = await harness.post(`query ($id: ID!) { webhook(id: $id) { entityIds payloadFields retrySchedule } }`, { id: webhook.id });
+  const { data } = await harness.post(
+    `query ($id: ID!) { webhook(id: $id) { entityIds payloadFields retrySchedule } }`,
+    { id: webhook.id },
+  );
   expect(data.webhook).toEqual({ entityIds: odd, payloadFields: odd, retrySchedule: [] });
 });
 
@@ -146,7 +156,10 @@ test('an update changes what is given, resets what is null, and leaves the rest'
     maxConcurrency: 10,
   });
   for (const field of ['name', 'url', 'eventTypes']) {
-    expect(await update(id, { [field]: null })).toMatchObject({ __typename: 'ValidationError', path: ['input', field] });
+    expect(await update(id, { [field]: null })).toMatchObject({
+      __typename: 'ValidationError',
+      path: ['input', field],
+    });
   }
   expect(Number((await stored(id)).version)).toBe(before + 3);
   expect(harness.changedConfigurations.filter((changed) => changed === decodeId('webhook', id))).toHaveLength(4);
@@ -155,7 +168,14 @@ test('an update changes what is given, resets what is null, and leaves the rest'
 
 test('two updates at once lose nothing of each other', async () => {
   const id = await created();
-  const changes = [{ name: 'A' }, { description: 'B' }, { timeoutSeconds: 7 }, { maxConcurrency: 9 }, { entityIds: ['e'] }, { eventTypes: ['a.b', 'c.*'] }];
+  const changes = [
+    { name: 'A' },
+    { description: 'B' },
+    { timeoutSeconds: 7 },
+    { maxConcurrency: 9 },
+    { entityIds: ['e'] },
+    { eventTypes: ['a.b', 'c.*'] },
+  ];
   await Promise.all(changes.map((change) => update(id, change)));
   const { data } = await harness.post(`query ($id: ID!) { webhook(id: $id) { ${WEBHOOK} } }`, { id });
   expect(data.webhook).toMatchObject(Object.assign({}, ...changes));
@@ -166,9 +186,17 @@ test('subscriptions, and the name that the lane knows, follow the webhook', asyn
   const id = await created({ eventTypes: ['a.b', 'a.b', 'c.*'] });
   const rows = async () => ({
     patterns: (
-      await harness.database.sql.query<{ pattern: string }>(`select pattern from webhook_subscription where webhook_id = $1 order by 1`, [decodeId('webhook', id)])
+      await harness.database.sql.query<{ pattern: string }>(
+        `select pattern from webhook_subscription where webhook_id = $1 order by 1`,
+        [decodeId('webhook', id)],
+      )
     ).map(({ pattern }) => pattern),
-    lane: (await harness.database.sql.query<{ webhook_name: string }>(`select webhook_name from lane where webhook_id = $1`, [decodeId('webhook', id)]))[0]?.webhook_name,
+    lane: (
+      await harness.database.sql.query<{ webhook_name: string }>(
+        `select webhook_name from lane where webhook_id = $1`,
+        [decodeId('webhook', id)],
+      )
+    )[0]?.webhook_name,
   });
   expect(await rows()).toEqual({ patterns: ['a.b', 'c.*'], lane: 'Orders' });
   await update(id, { eventTypes: ['c.*', '*'], name: 'New' });
@@ -189,7 +217,9 @@ test('statuses follow isActive and status, and whoever delivers is rung where so
   expect(await ringsAfter({ isActive: true }, { status: 'ACTIVE' })).toBe(0);
   expect(await ringsAfter({ isActive: false }, { status: 'PAUSED', isActive: false, disabledAt: null })).toBe(0);
   expect(await ringsAfter({ isActive: true }, { status: 'ACTIVE' })).toBe(1);
-  expect(await ringsAfter({ status: 'DISABLED' }, { status: 'DISABLED', disabledReason: 'Disabled by an update.' })).toBe(1);
+  expect(
+    await ringsAfter({ status: 'DISABLED' }, { status: 'DISABLED', disabledReason: 'Disabled by an update.' }),
+  ).toBe(1);
   expect(await ringsAfter({ isActive: true }, { status: 'ACTIVE', disabledAt: null, disabledReason: null })).toBe(1);
   expect(await ringsAfter({ status: 'PAUSED', isActive: false }, { status: 'PAUSED' })).toBe(0);
   expect(await ringsAfter({ status: 'DISABLED', isActive: false }, { status: 'DISABLED' })).toBe(1);
@@ -238,19 +268,30 @@ test('health says how a webhook fares, and enabling it starts a fresh count', as
     pendingCount: 0,
   });
   await setHealth(id, 3, '2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z');
-  expect(await health(id)).toMatchObject({ status: 'FAILING', consecutiveFailures: 3, failingSince: '2026-01-02T00:00:00.000Z' });
+  expect(await health(id)).toMatchObject({
+    status: 'FAILING',
+    consecutiveFailures: 3,
+    failingSince: '2026-01-02T00:00:00.000Z',
+  });
   await setHealth(id, 3, '2026-01-03T00:00:00Z', '2026-01-02T00:00:00Z');
   expect(await health(id)).toMatchObject({ status: 'HEALTHY' });
   await setHealth(id, 3, null, '2026-01-02T00:00:00Z');
   await update(id, { status: 'DISABLED' });
   expect(await health(id)).toMatchObject({ status: 'DISABLED', consecutiveFailures: 3 });
   await update(id, { isActive: true });
-  expect(await health(id)).toMatchObject({ status: 'HEALTHY', consecutiveFailures: 0, failingSince: null, lastFailureAt: '2026-01-02T00:00:00.000Z' });
+  expect(await health(id)).toMatchObject({
+    status: 'HEALTHY',
+    consecutiveFailures: 0,
+    failingSince: null,
+    lastFailureAt: '2026-01-02T00:00:00.000Z',
+  });
 });
 
 test('rotation: the old secret goes at once, or signs beside the new one for a while; a second rotation ends the first', async () => {
   const { webhook, signingSecret } = await create();
-  const rotate = async (overlap?: number) => (await harness.post(ROTATE, { id: webhook.id, ...(overlap !== undefined && { overlap }) })).data.webhookRotateSecret;
+  const rotate = async (overlap?: number) =>
+    (await harness.post(ROTATE, { id: webhook.id, ...(overlap !== undefined && { overlap }) })).data
+      .webhookRotateSecret;
   const first = await rotate();
   expect(first.previousSecretExpiresAt).toBeNull();
   expect(first.signingSecret.value).not.toBe(signingSecret.value);
@@ -266,18 +307,30 @@ test('rotation: the old secret goes at once, or signs beside the new one for a w
   expect(await open((await stored(webhook.id)).previous_secret!, webhook.id)).toBe(second.signingSecret.value);
   expect(await open((await stored(webhook.id)).secret, webhook.id)).toBe(third.signingSecret.value);
   for (const overlap of [-1, 604_801]) {
-    expect(await rotate(overlap)).toEqual({ __typename: 'ValidationError', code: 'BAD_REQUEST', path: ['overlapSeconds'] });
+    expect(await rotate(overlap)).toEqual({
+      __typename: 'ValidationError',
+      code: 'BAD_REQUEST',
+      path: ['overlapSeconds'],
+    });
   }
 });
 
 test('a deleted webhook is gone with its secret, and its lane is rung to cancel what is open', async () => {
   const id = await created();
   const uuid = decodeId('webhook', id);
-  expect((await harness.post(DELETE, { id })).data.webhookDelete).toEqual({ __typename: 'WebhookDeleteSuccess', deletedId: id });
+  expect((await harness.post(DELETE, { id })).data.webhookDelete).toEqual({
+    __typename: 'WebhookDeleteSuccess',
+    deletedId: id,
+  });
   expect(harness.rings.map((ring) => ring.webhookId)).toEqual([uuid]);
   expect(harness.changedConfigurations).toContain(uuid);
-  expect((await harness.post('query ($id: ID!) { webhook(id: $id) { id } node(id: $id) { id } }', { id })).data).toEqual({ webhook: null, node: null });
-  expect((await harness.post(DELETE, { id })).data.webhookDelete).toEqual({ __typename: 'NotFoundError', code: 'NOT_FOUND' });
+  expect(
+    (await harness.post('query ($id: ID!) { webhook(id: $id) { id } node(id: $id) { id } }', { id })).data,
+  ).toEqual({ webhook: null, node: null });
+  expect((await harness.post(DELETE, { id })).data.webhookDelete).toEqual({
+    __typename: 'NotFoundError',
+    code: 'NOT_FOUND',
+  });
   expect(await harness.database.sql.query(`select from webhook_health where webhook_id = $1`, [uuid])).toEqual([]);
 });
 
@@ -291,13 +344,21 @@ test('nobody reaches a webhook of another tenant, by any operation', async () =>
     [ROTATE, {}],
     ['mutation ($id: ID!) { webhookSendTest(id: $id) { __typename ... on Error { code message } } }', {}],
     ['query ($id: ID!) { webhook(id: $id) { id } node(id: $id) { id } nodes(ids: [$id]) { id } }', {}],
-    ['query ($id: ID!) { deliveries(filter: { webhookId: $id }) { totalCount } deliveryEvents(filter: { webhookId: $id }) { events { cursor } } }', {}],
+    [
+      'query ($id: ID!) { deliveries(filter: { webhookId: $id }) { totalCount } deliveryEvents(filter: { webhookId: $id }) { events { cursor } } }',
+      {},
+    ],
   ] as const) {
-    const [theirs, nothing] = await Promise.all([harness.post(query, { id, ...variables }, stranger), harness.post(query, { id: never, ...variables }, stranger)]);
+    const [theirs, nothing] = await Promise.all([
+      harness.post(query, { id, ...variables }, stranger),
+      harness.post(query, { id: never, ...variables }, stranger),
+    ]);
     expect(theirs.data).toEqual(nothing.data);
     expect(theirs.errors).toEqual(nothing.errors);
   }
-  expect((await harness.post('query ($id: ID!) { webhook(id: $id) { name } }', { id })).data.webhook).toEqual({ name: 'Orders' });
+  expect((await harness.post('query ($id: ID!) { webhook(id: $id) { name } }', { id })).data.webhook).toEqual({
+    name: 'Orders',
+  });
   expect((await harness.post('{ webhooks { totalCount } }', {}, stranger)).data.webhooks.totalCount).toBe(0);
 });
 
@@ -314,7 +375,8 @@ test('lists are newest first, filtered, ordered, and paged both ways', async () 
     ids.push(await created({ name, ...input }, key));
   }
   const list = async (variables: object = {}) => (await harness.post(LIST, variables, key)).data.webhooks;
-  const names = async (variables: object = {}) => (await list(variables)).nodes.map((node: { name: string }) => node.name);
+  const names = async (variables: object = {}) =>
+    (await list(variables)).nodes.map((node: { name: string }) => node.name);
 
   expect(await names()).toEqual(['alpha', 'Bravo', 'charlie', 'Alpha', 'delta']);
   expect(await names({ filter: { eventType: 'ticket.created' } })).toEqual(['charlie', 'Alpha', 'delta']);
@@ -372,7 +434,11 @@ test('the number of statements does not grow with the page', async () => {
     deliveries(first: 100) { nodes { id requestBody webhook { name } event { id data } attempts { id } } } }`;
   const seed = async (): Promise<void> => {
     const id = await created({ name: newId() }, key);
-    await harness.post(`mutation { eventPublish(input: { type: "ticket.created", data: { a: 1 } }) { __typename } }`, {}, key);
+    await harness.post(
+      `mutation { eventPublish(input: { type: "ticket.created", data: { a: 1 } }) { __typename } }`,
+      {},
+      key,
+    );
     expect(id).toMatch(/^wh_/);
   };
   await seed();

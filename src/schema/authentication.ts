@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { Kind } from 'graphql';
+import { Kind, OperationTypeNode } from 'graphql';
 import type { DocumentNode, OperationDefinitionNode, SelectionSetNode } from 'graphql';
 
 /**
@@ -39,15 +39,10 @@ export const isIntrospectionOnly = (document: DocumentNode, operation: Operation
     document.definitions.flatMap((node) => (node.kind === Kind.FRAGMENT_DEFINITION ? [[node.name.value, node]] : [])),
   );
   const only = (set: SelectionSetNode): boolean =>
-    set.selections.every((node) => {
-      switch (node.kind) {
-        case Kind.FIELD:
-          return node.name.value === '__schema' || node.name.value === '__type';
-        case Kind.INLINE_FRAGMENT:
-          return only(node.selectionSet);
-        case Kind.FRAGMENT_SPREAD:
-          return only(fragments.get(node.name.value)!.selectionSet);
-      }
-    });
-  return operation.operation === 'query' && only(operation.selectionSet);
+    set.selections.every((node) =>
+      node.kind === Kind.FIELD
+        ? node.name.value === '__schema' || node.name.value === '__type'
+        : only(node.kind === Kind.INLINE_FRAGMENT ? node.selectionSet : fragments.get(node.name.value)!.selectionSet),
+    );
+  return operation.operation === OperationTypeNode.QUERY && only(operation.selectionSet);
 };

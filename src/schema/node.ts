@@ -40,7 +40,7 @@ const KINDS: Partial<Record<IdKind, Kind>> = {
   tenant: {
     scope: null,
     type: TenantType,
-    find: async (context, id) => (callerOf(context).tenant.id === id ? { ...callerOf(context).tenant } : null),
+    find: async (context, id) => (callerOf(context).tenant.id === id ? callerOf(context).tenant : null),
   },
 };
 

@@ -102,7 +102,7 @@ export const createGraphqlServer = (services: Services, options: GraphqlServerOp
       maxAge: 600,
     }),
     // Yoga types a plugin by the whole context that only all of them together make.
-    plugins: [useOperations(options), authentication] as unknown as Plugin[],
+    plugins: [useOperations(options), authentication] as never[],
   });
 
   const sockets = createSockets({

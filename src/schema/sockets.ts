@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { DocumentNode, ExecutionArgs, GraphQLSchema } from 'graphql';
 import { GraphQLError } from 'graphql';
 import { CloseCode } from 'graphql-ws';
-import type { Context as SocketContext, SubscribeMessage } from 'graphql-ws';
+import type { SubscribeMessage } from 'graphql-ws';
 import { useServer as serveSockets } from 'graphql-ws/use/ws';
 import type { Extra } from 'graphql-ws/use/ws';
 import { WebSocketServer } from 'ws';
@@ -31,7 +31,7 @@ const CLOSE_GRACE_MS = 1_000;
 export interface Enveloped {
   readonly parse: (query: string) => DocumentNode;
   readonly validate: (schema: GraphQLSchema, document: DocumentNode) => readonly GraphQLError[];
-  readonly contextFactory: () => Promise<unknown> | unknown;
+  readonly contextFactory: () => unknown;
   readonly execute: (args: ExecutionArgs) => Promise<never>;
   readonly subscribe: (args: ExecutionArgs) => Promise<never>;
 }
@@ -114,8 +114,8 @@ export const createSockets = (options: SocketOptions): Sockets => {
 
   const server = serveSockets<Record<string, unknown>, { session?: Session }>(
     {
-      execute: (args) => (args.rootValue as Enveloped).execute(args as ExecutionArgs),
-      subscribe: (args) => (args.rootValue as Enveloped).subscribe(args as ExecutionArgs),
+      execute: (args) => (args.rootValue as Enveloped).execute(args),
+      subscribe: (args) => (args.rootValue as Enveloped).subscribe(args),
       async onConnect({ connectionParams, extra }) {
         const { socket } = extra;
         const key = keyOfParams(connectionParams);
@@ -153,8 +153,8 @@ export const createSockets = (options: SocketOptions): Sockets => {
         }
         if (typeof payload.query !== 'string') return [shown(requestError('BAD_REQUEST', 'Send a query.'))];
         try {
-          const args = await argsOf(extra as Own, payload);
-          return Array.isArray(args) ? args.map(shown) : (args as ExecutionArgs);
+          const args = await argsOf(extra, payload);
+          return Array.isArray(args) ? args.map(shown) : args;
         } catch (error) {
           return [shown(publicError(error, log))];
         }

@@ -1,4 +1,4 @@
-import { GraphQLError } from 'graphql';
+import { GraphQLError, Kind } from 'graphql';
 import type { Logger } from '../platform/logs.ts';
 import { isDatabaseOutage } from '../platform/outage.ts';
 import { DomainError } from '../domain/errors.ts';
@@ -62,7 +62,7 @@ export const publicError = (error: unknown, log: Logger): GraphQLError => {
   if (error.extensions['code'] !== undefined) return error;
   // What graphql-js says about an argument points at it; what it says about a value of ours points at the field.
   const node = error.nodes?.[0];
-  if (node !== undefined && node.kind !== 'Field') return located(requestError('BAD_REQUEST', error.message), error);
+  if (node !== undefined && node.kind !== Kind.FIELD) return located(requestError('BAD_REQUEST', error.message), error);
   return located(translated(error, log), error);
 };
 

@@ -1,4 +1,5 @@
 import type { Sql } from '../../platform/database.ts';
+import { encodeId } from '../../platform/ids.ts';
 import type { Logger } from '../../platform/logs.ts';
 import type { SecretBox } from '../../platform/secrets.ts';
 import { signingKey } from './signature.ts';
@@ -7,6 +8,8 @@ import type { SigningKey } from './signature.ts';
 /** Where a webhook's deliveries go and how, as its lane needs it. */
 export interface Destination {
   readonly webhookId: string;
+  /** The webhook's TypeID. */
+  readonly publicId: string;
   readonly tenantId: string;
   /** Of a deleted webhook: its last. */
   readonly webhookName: string;
@@ -73,6 +76,7 @@ export const readDestinations = async (
 const destinationOf = (row: DestinationRow, box: SecretBox): Destination => {
   const common = {
     webhookId: row.webhook_id,
+    publicId: encodeId('webhook', row.webhook_id),
     tenantId: row.tenant_id,
     webhookName: row.webhook_name,
     heldUntil: row.held_until ?? 0,

@@ -3,7 +3,6 @@ import type { Sql } from '../../platform/database.ts';
 /** An open delivery, as a lane reads it ahead. */
 export interface OpenDelivery {
   readonly id: string;
-  readonly tenantId: string;
   readonly eventId: string;
   readonly eventType: string;
   readonly isTest: boolean;
@@ -13,9 +12,8 @@ export interface OpenDelivery {
   readonly cycleAttempts: number;
   readonly trigger: string;
   readonly payloadFields: readonly string[] | null;
-  /** Ms since the epoch. */
-  readonly dueAt: number;
-  readonly expiresAt: number;
+  /** Open for longer than a delivery may be. */
+  readonly isExpired: boolean;
 }
 
 /** Where a lane has read up to, exact to the microsecond: after the row with this due time and number. */
@@ -35,7 +33,6 @@ export const laneCursorAt = (epochMs: number): LaneCursor => ({
 
 interface OpenRow {
   readonly id: string;
-  readonly tenant_id: string;
   readonly event_id: string;
   readonly event_type: string;
   readonly is_test: boolean;
@@ -43,10 +40,9 @@ interface OpenRow {
   readonly cycle_attempts: number;
   readonly trigger: string;
   readonly payload_fields: string[] | null;
-  readonly due_at: number;
-  readonly due_text: string;
+  readonly next_at: string;
   readonly seq: string;
-  readonly expires_at: number;
+  readonly is_expired: boolean;
   readonly version: string | null;
 }
 
@@ -56,9 +52,8 @@ interface OpenRow {
  * the claim, and what it has in hand is left out by id.
  */
 const READ_DUE = `/*lane_read*/
-select id, tenant_id, event_id, event_type, is_test, attempts, cycle_attempts, trigger, payload_fields,
-  epoch_ms(next_at) as due_at, next_at::text as due_text, seq, epoch_ms(expires_at) as expires_at,
-  (select version from webhook where id = $1) as version
+select id, event_id, event_type, is_test, attempts, cycle_attempts, trigger, payload_fields, next_at, seq,
+  expires_at <= clock_timestamp() as is_expired, (select version from webhook where id = $1) as version
 from delivery_open
 where webhook_id = $1 and band = 0 and (next_at, seq) > ($2::timestamptz, $3::bigint)
   and next_at <= clock_timestamp() and id <> all($4::uuid[])
@@ -69,6 +64,8 @@ export interface DueRead {
   readonly deliveries: readonly OpenDelivery[];
   /** After the last row read; the one given where nothing was. */
   readonly cursor: LaneCursor;
+  /** When the last row read was due, ms since the epoch; null where nothing was read. */
+  readonly lastDueAt: number | null;
   /** The webhook's version when it was read; null where there was no row to read it beside. */
   readonly webhookVersion: number | null;
 }
@@ -85,7 +82,6 @@ export const readDue = async (
   return {
     deliveries: rows.map((row) => ({
       id: row.id,
-      tenantId: row.tenant_id,
       eventId: row.event_id,
       eventType: row.event_type,
       isTest: row.is_test,
@@ -93,10 +89,10 @@ export const readDue = async (
       cycleAttempts: row.cycle_attempts,
       trigger: row.trigger,
       payloadFields: row.payload_fields,
-      dueAt: row.due_at,
-      expiresAt: row.expires_at,
+      isExpired: row.is_expired,
     })),
-    cursor: last ? { nextAt: last.due_text, seq: last.seq } : cursor,
+    cursor: last ? { nextAt: last.next_at, seq: last.seq } : cursor,
+    lastDueAt: last ? Date.parse(last.next_at) : null,
     webhookVersion: last?.version ? Number(last.version) : null,
   };
 };

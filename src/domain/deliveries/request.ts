@@ -1,4 +1,3 @@
-import { encodeId } from '../../platform/ids.ts';
 import type { SigningKey } from './signature.ts';
 import { standardWebhooksSignature, timestampedSignature } from './signature.ts';
 
@@ -6,6 +5,7 @@ export interface SignedRequestInput {
   /** Such as `X-Alga-`. */
   readonly headerPrefix: string;
   readonly userAgent: string;
+  /** TypeIDs, as receivers see them. */
   readonly webhookId: string;
   readonly deliveryId: string;
   readonly eventId: string;
@@ -23,7 +23,7 @@ export interface SignedRequestInput {
 export const signedHeaders = (input: SignedRequestInput): string[] => {
   const { headerPrefix: prefix, keys, body } = input;
   const t = Math.floor(input.now / 1000);
-  const eventId = encodeId('event', input.eventId);
+  const { eventId } = input;
   return [
     'Content-Type',
     'application/json',
@@ -36,9 +36,9 @@ export const signedHeaders = (input: SignedRequestInput): string[] => {
     `${prefix}Event-Type`,
     input.eventType,
     `${prefix}Webhook-Id`,
-    encodeId('webhook', input.webhookId),
+    input.webhookId,
     `${prefix}Delivery-Id`,
-    encodeId('delivery', input.deliveryId),
+    input.deliveryId,
     `${prefix}Delivery-Attempt`,
     String(input.attempt),
     'webhook-id',

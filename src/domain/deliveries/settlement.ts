@@ -1,4 +1,5 @@
 import type { Database, Sql } from '../../platform/database.ts';
+import { deriveId } from '../../platform/ids.ts';
 import type { EventRecord } from '../events/event.ts';
 import type { FeedChange } from '../feed/change.ts';
 import type { AttemptError, DeliveryStatus } from './delivery.ts';
@@ -59,7 +60,7 @@ const SETTLE = `/*settle*/
 with input as materialized (
   select * from json_to_recordset($1::json) as input(
     id uuid, n int, s text, next double precision, cost int, held double precision, gone boolean, x boolean,
-    tg text, st double precision, ms int, rq text, rs int, rh text, rb text, rt boolean, ec text, em text, ch text)
+    aid uuid, tg text, st double precision, ms int, rq json, rs int, rh json, rb text, rt boolean, ec text, em text, ch json)
 ), ended as (
   delete from delivery_open o using input i
   where o.id = i.id and o.attempts = i.n and i.next is null
@@ -82,18 +83,18 @@ with input as materialized (
     case when st is null then duration_ms else ms end, ec, em
   from ended
 ), touched as (
-  select tenant_id, webhook_id, id, n, next, held, gone, x, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch from ended
+  select tenant_id, webhook_id, id, n, next, held, gone, x, aid, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch from ended
   union all
-  select tenant_id, webhook_id, id, n, next, held, gone, x, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch from continued
+  select tenant_id, webhook_id, id, n, next, held, gone, x, aid, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch from continued
 ), attempts as (
   insert into attempt (id, tenant_id, delivery_id, number, trigger, started_at, duration_ms, request_headers,
     response_status, response_headers, response_body, response_truncated, error_code, error_message)
-  select derive_id(id, (n + 1)::text), tenant_id, id, n + 1, tg, from_epoch_ms(st), ms, rq, rs, rh,
+  select aid, tenant_id, id, n + 1, tg, from_epoch_ms(st), ms, rq::text, rs, rh::text,
     decode(rb, 'base64'), rt, ec, em
   from touched where st is not null
 ), feed as (
   insert into feed_outbox (tenant_id, changes)
-  select tenant_id, '[' || string_agg(ch, ',' order by st) || ']' from touched group by tenant_id
+  select tenant_id, '[' || string_agg(ch::text, ',' order by st) || ']' from touched group by tenant_id
 ), real as (
   select webhook_id, st + ms as at, ec is null as ok,
     max(st + ms) filter (where ec is null) over (partition by webhook_id) as last_ok
@@ -138,9 +139,10 @@ export const settle = async (sql: Sql, batch: readonly Settlement[]): Promise<Se
   };
 };
 
+/** One row of the input. What is stored as JSON text goes in as JSON, so that it is neither escaped nor unescaped. */
 const inputJson = (settlement: Settlement): string => {
   const { attempt, error } = settlement;
-  return JSON.stringify({
+  const row = JSON.stringify({
     id: settlement.deliveryId,
     n: settlement.attemptsBefore,
     s: settlement.status,
@@ -149,20 +151,23 @@ const inputJson = (settlement: Settlement): string => {
     held: settlement.heldUntil,
     gone: settlement.isGone,
     x: settlement.isTest,
-    ch: JSON.stringify(changeOf(settlement)),
     ec: error?.code,
     em: error === null ? undefined : storable(error.message),
     ...(attempt && {
+      aid: deriveId(settlement.deliveryId, String(settlement.attemptsBefore + 1)),
       tg: attempt.trigger,
       st: attempt.startedAt,
       ms: attempt.durationMs,
-      rq: headersJson(attempt.requestHeaders),
       rs: attempt.responseStatus,
-      rh: attempt.responseHeaders && headersJson(attempt.responseHeaders.flat()),
       rb: attempt.responseBody?.toString('base64'),
       rt: attempt.responseTruncated,
     }),
   });
+  const headers =
+    attempt === null
+      ? ''
+      : `,"rq":${headersJson(attempt.requestHeaders)},"rh":${attempt.responseHeaders ? headersJson(attempt.responseHeaders.flat()) : 'null'}`;
+  return `${row.slice(0, -1)}${headers},"ch":${JSON.stringify(changeOf(settlement))}}`;
 };
 
 const changeOf = (settlement: Settlement): FeedChange => {

@@ -1,12 +1,16 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, createSecretKey } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 
-/** A signing secret, ready to use: its base64url text and the 32 bytes that the text spells. */
+/** A signing secret, ready to use: keyed once by its base64url text, and once by the 32 bytes that the text spells. */
 export interface SigningKey {
-  readonly text: string;
-  readonly bytes: Buffer;
+  readonly text: KeyObject;
+  readonly bytes: KeyObject;
 }
 
-export const signingKey = (text: string): SigningKey => ({ text, bytes: Buffer.from(text, 'base64url') });
+export const signingKey = (text: string): SigningKey => ({
+  text: createSecretKey(text, 'utf8'),
+  bytes: createSecretKey(text, 'base64url'),
+});
 
 /**
  * `t=<unix seconds>,v1=<hex>`: HMAC-SHA256 of `<t>.<raw body>`, keyed by the secret's text. While two secrets overlap it

@@ -1,5 +1,5 @@
 import type { Database } from '../../platform/database.ts';
-import { deriveId } from '../../platform/ids.ts';
+import { deriveId, encodeId } from '../../platform/ids.ts';
 import type { Logger } from '../../platform/logs.ts';
 import type { Sender } from '../../platform/outbound/sender.ts';
 import type { SecretBox } from '../../platform/secrets.ts';
@@ -64,9 +64,9 @@ export const createTestDeliveries = (options: TestDeliveriesOptions): TestDelive
     const headers = signedHeaders({
       headerPrefix: options.headerPrefix,
       userAgent: options.userAgent,
-      webhookId,
-      deliveryId,
-      eventId: event.id,
+      webhookId: destination.publicId,
+      deliveryId: encodeId('delivery', deliveryId),
+      eventId: encodeId('event', event.id),
       eventType: type,
       attempt: 1,
       keys: destination.keys(startedAt),

@@ -39,10 +39,19 @@ export class Tenants {
     const { slug, name } = parseInput(tenantInput, input);
     try {
       return await this.#database.em().transactional(async (em) => {
-        const tenant = em.create(Tenant, { id: newId(), slug, name: name ?? slug, isFirst: false, createdAt: new Date() });
+        const tenant = em.create(Tenant, {
+          id: newId(),
+          slug,
+          name: name ?? slug,
+          isFirst: false,
+          createdAt: new Date(),
+        });
         em.persist(tenant);
         await em.flush(); // before its key: no relation tells the order
-        return { tenant, ...addKey(em, tenant.id, { name: 'First key', scopes: TENANT_SCOPES, secret: generateApiKey() }) };
+        return {
+          tenant,
+          ...addKey(em, tenant.id, { name: 'First key', scopes: TENANT_SCOPES, secret: generateApiKey() }),
+        };
       });
     } catch (error) {
       if (!(error instanceof UniqueConstraintViolationException)) throw error;

@@ -3,11 +3,18 @@ import { bodyFor } from '../../domain/deliveries/envelope.ts';
 import { readBodies } from '../../domain/deliveries/openDeliveries.ts';
 import type { OpenDelivery } from '../../domain/deliveries/openDeliveries.ts';
 import type { Database } from '../../platform/database.ts';
+import { encodeId } from '../../platform/ids.ts';
 import type { ReadyDelivery } from './lane.ts';
 
 /** Bodies of deliveries that are ready or being sent, in this process. */
 const BUDGET_BYTES = 64 * 1024 * 1024;
 const CACHE_BYTES = 16 * 1024 * 1024;
+
+interface EventBody {
+  /** The event's TypeID. */
+  readonly eventId: string;
+  readonly body: Buffer;
+}
 
 /**
  * Bodies by event, read apart from the deliveries and shared by the lanes that send the same event: five lanes that read
@@ -16,9 +23,9 @@ const CACHE_BYTES = 16 * 1024 * 1024;
  */
 export class Bodies {
   readonly #database: Database;
-  readonly #cache = new LRUCache<string, Buffer>({
+  readonly #cache = new LRUCache<string, EventBody>({
     maxSize: CACHE_BYTES,
-    sizeCalculation: (body) => body.length + 100,
+    sizeCalculation: ({ body }) => body.length + 200,
   });
   #bytes = 0;
 
@@ -35,16 +42,16 @@ export class Bodies {
    * backup may) comes back in `orphans`.
    */
   async attach(deliveries: readonly OpenDelivery[]): Promise<{ ready: ReadyDelivery[]; orphans: OpenDelivery[] }> {
-    const texts = new Map<string, Buffer>();
+    const texts = new Map<string, EventBody>();
     for (const { eventId } of deliveries) {
       const body = this.#cache.get(eventId);
       if (body) texts.set(eventId, body);
     }
     const missing = new Set(deliveries.filter(({ eventId }) => !texts.has(eventId)).map(({ eventId }) => eventId));
     for (const [eventId, text] of await readBodies(this.#database.sql, [...missing])) {
-      const body = Buffer.from(text);
-      texts.set(eventId, body);
-      this.#cache.set(eventId, body);
+      const whole = { eventId: encodeId('event', eventId), body: Buffer.from(text) };
+      texts.set(eventId, whole);
+      this.#cache.set(eventId, whole);
     }
     const ready: ReadyDelivery[] = [];
     const orphans: OpenDelivery[] = [];
@@ -54,9 +61,11 @@ export class Bodies {
         orphans.push(delivery);
         continue;
       }
-      const body = delivery.payloadFields ? Buffer.from(bodyFor(whole.toString(), delivery.payloadFields)) : whole;
+      const body = delivery.payloadFields
+        ? Buffer.from(bodyFor(whole.body.toString(), delivery.payloadFields))
+        : whole.body;
       this.#bytes += body.length;
-      ready.push({ delivery, body });
+      ready.push({ delivery, eventId: whole.eventId, body });
     }
     return { ready, orphans };
   }

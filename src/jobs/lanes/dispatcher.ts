@@ -1,6 +1,7 @@
 import { outcomeOf } from '../../domain/deliveries/outcome.ts';
 import { signedHeaders } from '../../domain/deliveries/request.ts';
 import type { Settlement } from '../../domain/deliveries/settlement.ts';
+import { encodeId } from '../../platform/ids.ts';
 import type { Exchange } from '../../platform/outbound/exchange.ts';
 import type { Sender } from '../../platform/outbound/sender.ts';
 import type { Lane, ReadyDelivery } from './lane.ts';
@@ -121,9 +122,9 @@ export class Dispatcher {
     const headers = signedHeaders({
       headerPrefix: this.#options.headerPrefix,
       userAgent: this.#options.userAgent,
-      webhookId: destination.webhookId,
-      deliveryId: delivery.id,
-      eventId: delivery.eventId,
+      webhookId: destination.publicId,
+      deliveryId: encodeId('delivery', delivery.id),
+      eventId: entry.eventId,
       eventType: delivery.eventType,
       attempt: delivery.attempts + 1,
       keys: destination.keys(now),

@@ -1,10 +1,12 @@
 import type { Destination } from '../../domain/deliveries/destination.ts';
 import { LANE_START, laneCursorAt } from '../../domain/deliveries/openDeliveries.ts';
-import type { LaneCursor, OpenDelivery } from '../../domain/deliveries/openDeliveries.ts';
+import type { DueRead, LaneCursor, OpenDelivery } from '../../domain/deliveries/openDeliveries.ts';
 
 /** A delivery that was read ahead, with its body as it is sent. */
 export interface ReadyDelivery {
   readonly delivery: OpenDelivery;
+  /** The event's TypeID. */
+  readonly eventId: string;
   readonly body: Buffer;
 }
 
@@ -64,6 +66,7 @@ export class Lane {
   #rungAt: number | null = null;
   #exhausted = false;
   #startReadAt = 0;
+  #readAfter = 0;
   #idleSince: number;
 
   constructor(job: { id: string; retryCount: number }, destination: Destination, now: number) {
@@ -97,7 +100,8 @@ export class Lane {
   }
 
   wantsRead(now: number): boolean {
-    if (this.reading || !this.isGateOpen(now) || this.ready.length >= REFILL_BELOW) return false;
+    if (this.reading || this.#readAfter > now || !this.isGateOpen(now) || this.ready.length >= REFILL_BELOW)
+      return false;
     return !this.#exhausted || this.#rungAt !== null || this.wakeAt <= now || now - this.#startReadAt > START_READ_MS;
   }
 
@@ -122,17 +126,17 @@ export class Lane {
   }
 
   /** @param wasShort the read came back with less than it asked for */
-  endRead(deliveries: readonly OpenDelivery[], cursor: LaneCursor, wasShort: boolean): void {
+  endRead({ cursor, lastDueAt }: DueRead, wasShort: boolean): void {
     this.reading = false;
     this.#exhausted = wasShort;
-    const last = deliveries.at(-1);
-    if (last) this.#moveTo(cursor, last.dueAt);
+    if (lastDueAt !== null) this.#moveTo(cursor, lastDueAt);
     this.#highWaterMs = Math.max(this.#highWaterMs, this.#cursorMs);
   }
 
   /** What this read would have taken is still there: read it again, from the start. */
-  failRead(): void {
+  failRead(retryAt: number): void {
     this.reading = false;
+    this.#readAfter = retryAt;
     this.#exhausted = false;
     this.#moveTo(LANE_START, 0);
   }

@@ -34,6 +34,7 @@ const HEARTBEAT_MS = 3_000;
 const LEASE_MS = 8_000;
 /** Reads of lanes at once, so that settles find a connection. */
 const READS_AT_ONCE = 4;
+const READ_RETRY_MS = 500;
 const CANCEL_SLICE = 1_000;
 const EXPIRED = { code: 'UNKNOWN', message: 'Not delivered within 7 days.' } as const;
 const ORPHANED = { code: 'UNKNOWN', message: 'The event is no longer stored.' } as const;
@@ -268,26 +269,24 @@ export class LaneWorker implements LocalLanes {
       if (read.webhookVersion !== null && read.webhookVersion > lane.destination.version) {
         this.reconfigure(lane.webhookId);
       }
-      const now = Date.now();
-      const due = read.deliveries.filter((delivery) => delivery.expiresAt > now);
+      const due = read.deliveries.filter((delivery) => !delivery.isExpired);
       const { ready, orphans } = await this.#bodies.attach(due);
-      lane.endRead(read.deliveries, read.cursor, read.deliveries.length < limit);
+      lane.endRead(read, read.deliveries.length < limit);
       if (lane.isLost || lane.isClosing || this.#isDraining || lane.destination.status !== 'ACTIVE') {
         for (const entry of ready) this.#bodies.free(entry);
-        lane.failRead();
+        lane.failRead(0);
         return;
       }
       lane.take(ready);
       const bytes = ready.reduce((sum, entry) => sum + entry.body.length, 0);
       if (ready.length > 0) lane.bodyBytes = Math.ceil(bytes / ready.length) + 1_024;
       for (const delivery of read.deliveries) {
-        if (delivery.expiresAt <= now) this.#abandon(lane, delivery, EXPIRED);
+        if (delivery.isExpired) this.#abandon(lane, delivery, EXPIRED);
       }
       for (const delivery of orphans) this.#abandon(lane, delivery, ORPHANED);
       this.#advance(lane);
     } catch (error) {
-      lane.failRead();
-      lane.wakeAt = Date.now() + 500;
+      lane.failRead(Date.now() + READ_RETRY_MS);
       log.warn({ err: error, webhookId: lane.webhookId }, 'could not read a lane; trying again');
     }
   }
