@@ -58,7 +58,7 @@ class NamingClient extends Client {
   override query(...args: any[]): any {
     const [text, values, ...rest] = args;
     const name = typeof text === 'string' ? NAMED.exec(text)?.[1] : undefined;
-    // oxlint-disable-next-line typescript/no-explicit-any
+    // oxlint-disable-next-line typescript/no-explicit-any, typescript/unbound-method -- applied to this below
     const query = super.query as (...all: any[]) => any;
     // A connection that was lost has rolled back; were it told as a failure, Kysely would never give the client back.
     if (text === 'rollback')

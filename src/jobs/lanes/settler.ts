@@ -6,6 +6,7 @@ import type { Logger } from '../../platform/logs.ts';
 const MOST_IN_BATCH = 500;
 const MOST_BYTES_IN_BATCH = 4 * 1024 * 1024;
 const RETRY_MS = 250;
+const MOST_MENDS = 3;
 /** Nothing new is sent while a result waits this long, or while this many wait. */
 const CONGESTED_MS = 1_000;
 const CONGESTED_RESULTS = 5_000;
@@ -88,7 +89,7 @@ export class Settler {
         this.#options.onSettled(settled, settlements);
         return;
       } catch (error) {
-        if (await this.#options.mend(error)) continue;
+        if (failures < MOST_MENDS && (await this.#mended(error))) continue;
         if (isRefusedData(error)) return this.#bisect(batch, error);
         if (failures === 0)
           this.#options.log.warn({ err: error, results: batch.length }, 'could not settle; trying again');
@@ -105,15 +106,25 @@ export class Settler {
       return;
     }
     const [{ settlement, since, done }] = batch as [Waiting];
-    this.#options.log.error(
-      { err: error, deliveryId: settlement.deliveryId },
-      'settled without what the receiver said',
-    );
-    if (settlement.attempt === null || settlement.attempt.responseHeaders === null) {
-      throw new Error('a settlement without any answer was refused', { cause: error });
+    const { attempt, deliveryId } = settlement;
+    if (attempt === null || attempt.responseHeaders === null) {
+      // Nothing of it can be what PostgreSQL refuses: a defect of ours. The delivery stays open and will be sent again.
+      this.#options.log.error({ err: error, deliveryId }, 'a result could not be written down');
+      done();
+      return;
     }
-    const attempt = { ...settlement.attempt, responseHeaders: null, responseBody: null, responseTruncated: true };
-    await this.#settle([{ settlement: { ...settlement, attempt }, since, done }]);
+    this.#options.log.error({ err: error, deliveryId }, 'settled without what the receiver said');
+    const bare = { ...attempt, responseHeaders: null, responseBody: null, responseTruncated: true };
+    await this.#settle([{ settlement: { ...settlement, attempt: bare }, since, done }]);
+  }
+
+  async #mended(error: unknown): Promise<boolean> {
+    try {
+      return await this.#options.mend(error);
+    } catch (failure) {
+      this.#options.log.warn({ err: failure }, 'could not make partitions');
+      return false;
+    }
   }
 }
 

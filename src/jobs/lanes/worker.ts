@@ -79,6 +79,7 @@ export class LaneWorker implements LocalLanes {
   #tick: NodeJS.Timeout | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #isDraining = false;
+  #isRenewing = false;
   readonly #givingUp = new Set<Promise<void>>();
 
   constructor(options: WorkerOptions) {
@@ -220,6 +221,11 @@ export class LaneWorker implements LocalLanes {
             withoutLane.push(job);
             continue;
           }
+          const lost = this.#lanes.get(destination.webhookId);
+          if (lost) {
+            lost.isLost = true;
+            this.#forget(lost);
+          }
           const lane = new Lane(job, destination, now);
           this.#lanes.set(lane.webhookId, lane);
           this.#advance(lane);
@@ -355,7 +361,8 @@ export class LaneWorker implements LocalLanes {
 
   #adopt(lane: Lane, destination: Destination): void {
     lane.destination = destination;
-    lane.heldUntil = destination.heldUntil;
+    // What a settle in flight has yet to write down counts too.
+    lane.heldUntil = Math.max(lane.heldUntil, destination.heldUntil);
     if (destination.status !== 'ACTIVE') for (const entry of lane.dropReady()) this.#bodies.free(entry);
   }
 
@@ -412,6 +419,8 @@ export class LaneWorker implements LocalLanes {
 
   /** Renews every lease by one statement, drops the lost ones, and compares configurations. */
   async #renew(): Promise<void> {
+    if (this.#isRenewing) return;
+    this.#isRenewing = true;
     const { boss, database, log } = this.#options;
     const lanes = [...this.#lanes.values()].filter((lane) => !lane.isClosing);
     const startedAt = Date.now();
@@ -436,6 +445,8 @@ export class LaneWorker implements LocalLanes {
       this.#dispatcher.pump();
     } catch (error) {
       log.warn({ err: error, lanes: lanes.length }, 'could not renew leases');
+    } finally {
+      this.#isRenewing = false;
     }
   }
 }
