@@ -241,14 +241,13 @@ create table feed (
     this.addSql(`
 create function derive_id(base uuid, salt text) returns uuid
 language sql immutable parallel safe as $$
-  select encode(
-    substr(uuid_send(base), 1, 6) ||
-    set_byte(
-      set_byte(
-        substr(sha256(uuid_send(base) || salt::bytea), 1, 10),
-        0, (get_byte(sha256(uuid_send(base) || salt::bytea), 0) & 15) | 112),
-      2, (get_byte(sha256(uuid_send(base) || salt::bytea), 2) & 63) | 128),
-    'hex')::uuid
+  select overlay(
+    overlay(
+      base::text
+      placing '7' || substr(encode(sha256((base::text || salt)::bytea), 'hex'), 1, 3) from 15)
+    placing substr('89ab', 1 + (get_byte(sha256((base::text || salt)::bytea), 1) & 3), 1) ||
+      substr(encode(sha256((base::text || salt)::bytea), 'hex'), 5, 3) || '-' ||
+      substr(encode(sha256((base::text || salt)::bytea), 'hex'), 8, 12) from 20)::uuid
 $$`);
     // Milliseconds since the epoch, as JavaScript counts time.
     this.addSql(`

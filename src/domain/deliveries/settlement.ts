@@ -190,16 +190,14 @@ const changeOf = (settlement: Settlement): FeedChange => {
 
 /** Name to value, or to a list where a name came more than once. */
 const headersJson = (flat: readonly string[]): string => {
-  const headers: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
+  const headers = new Map<string, string | string[]>();
   for (let index = 0; index < flat.length; index += 2) {
     const name = flat[index]!;
     const value = flat[index + 1]!;
-    const present = headers[name];
-    if (present === undefined) headers[name] = value;
-    else if (typeof present === 'string') headers[name] = [present, value];
-    else present.push(value);
+    const present = headers.get(name);
+    headers.set(name, present === undefined ? value : [present, value].flat());
   }
-  return JSON.stringify(headers);
+  return JSON.stringify(Object.fromEntries(headers));
 };
 
 /** Text that PostgreSQL can hold: no NUL, no lone surrogate. */
