@@ -69,11 +69,13 @@ class NamingClient extends Client {
 
 /**
  * Every connection plans for indexes: a statement that was planned while its table was empty would otherwise keep a
- * sequential scan while the table grows (2.5 → 90 ms a batch). The timeouts bound how late a row can become
+ * sequential scan while the table grows (2.5 → 90 ms a batch), and one planned while a webhook had little would sort what
+ * it later has much of. The timeouts bound how late a row can become
  * visible after its time stamp, which the lanes' read cursors rely on.
  */
 const SESSION = `
   set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
+  set enable_sort = off; set enable_incremental_sort = off;
   set jit = off; set plan_cache_mode = force_generic_plan; set timezone = 'UTC';
   set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'`;
 

@@ -51,7 +51,7 @@ interface OpenRow {
  * was settled before it, and is not vacuumed yet, costs nothing. Nothing is written to claim: the lane's lease is
  * the claim, and what it has in hand is left out by id.
  */
-const READ_DUE = `/*lane_read*/
+export const READ_DUE = `/*lane_read*/
 select id, event_id, event_type, is_test, attempts, cycle_attempts, trigger, payload_fields, next_at, seq,
   expires_at <= clock_timestamp() as is_expired, (select version from webhook where id = $1) as version
 from delivery_open

@@ -56,7 +56,7 @@ export interface Settled {
  * compare-and-set (`attempts = n`) derives from the rows that it returned, so a repeated or stale settle changes
  * nothing. Planned once per connection; all look-ups by primary key.
  */
-const SETTLE = `/*settle*/
+export const SETTLE = `/*settle*/
 with input as materialized (
   select * from json_to_recordset($1::json) as input(
     id uuid, n int, s text, next double precision, cost int, held double precision, gone boolean, x boolean,

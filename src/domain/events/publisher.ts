@@ -27,7 +27,7 @@ interface Match {
  * `webhook_subscription_pkey`, one probe per covering pattern; ids derive from event and webhook, so that writing again
  * changes nothing. `seq` follows the order of the input.
  */
-const PUBLISH = `/*publish*/
+export const PUBLISH = `/*publish*/
 with input as materialized (
   select * from json_to_recordset($1::json) as input(
     ord int, id uuid, tenant_id uuid, type text, patterns text, entity_id text, source text,

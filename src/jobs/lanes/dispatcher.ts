@@ -19,6 +19,8 @@ export interface DispatcherOptions {
   readonly userAgent: string;
   /** This process may send: it has renewed its leases. */
   readonly maySend: () => boolean;
+  /** A 410 is written down. */
+  readonly onGone: (lane: Lane) => void;
   /** After each answer: the lane has room again, and maybe wants to read. */
   readonly onAnswer: (lane: Lane, entry: ReadyDelivery, exchange: Exchange) => void;
 }
@@ -141,8 +143,10 @@ export class Dispatcher {
       if (exchange.durationMs < SLOW_AFTER_MS) lane.isSlow = false;
       const settlement = settlementOf(lane, delivery, headers, exchange);
       if (settlement.heldUntil !== null) lane.heldUntil = Math.max(lane.heldUntil, settlement.heldUntil);
+      if (settlement.isGone) lane.isGone = true;
       this.#options.settler.add(settlement, () => {
         lane.release(delivery.id, Date.now());
+        if (settlement.isGone) this.#options.onGone(lane);
         if (settlement.nextAt !== null) lane.wakeAt = Math.min(lane.wakeAt, settlement.nextAt);
       });
       this.#options.onAnswer(lane, entry, exchange);

@@ -52,6 +52,8 @@ export class Lane {
   isStale = false;
   reloadAgain = false;
   isCancelling = false;
+  /** The receiver answered 410: nothing is sent until that is written down and the configuration read again. */
+  isGone = false;
   isClosing = false;
   isLost = false;
   /** In the dispatcher's round. */
@@ -85,7 +87,12 @@ export class Lane {
 
   isGateOpen(now: number): boolean {
     return (
-      this.destination.status === 'ACTIVE' && !this.isStale && !this.isClosing && !this.isLost && this.heldUntil <= now
+      this.destination.status === 'ACTIVE' &&
+      !this.isStale &&
+      !this.isGone &&
+      !this.isClosing &&
+      !this.isLost &&
+      this.heldUntil <= now
     );
   }
 
@@ -174,7 +181,7 @@ export class Lane {
   }
 
   isIdle(now: number): boolean {
-    if (this.#inHand.size > 0 || this.reading || this.isStale || this.isClosing) return false;
+    if (this.#inHand.size > 0 || this.reading || this.isStale || this.isGone || this.isClosing) return false;
     if (this.destination.status !== 'ACTIVE') return true;
     if (this.heldUntil > now) return this.heldUntil - now > IDLE_MS && now - this.#idleSince > IDLE_MS;
     return this.#exhausted && this.#rungAt === null && this.wakeAt > now + IDLE_MS && now - this.#idleSince > IDLE_MS;

@@ -101,6 +101,7 @@ export class LaneWorker implements LocalLanes {
       headerPrefix: options.headerPrefix,
       userAgent: options.userAgent,
       maySend: () => Date.now() - this.#leaseRenewedAt < LEASE_MS,
+      onGone: (lane) => this.reconfigure(lane.webhookId),
       onAnswer: (lane, entry, exchange) => {
         this.#bodies.free(entry);
         options.onAnswer?.(exchange);
@@ -361,6 +362,7 @@ export class LaneWorker implements LocalLanes {
 
   #adopt(lane: Lane, destination: Destination): void {
     lane.destination = destination;
+    lane.isGone = false;
     // What a settle in flight has yet to write down counts too.
     lane.heldUntil = Math.max(lane.heldUntil, destination.heldUntil);
     if (destination.status !== 'ACTIVE') for (const entry of lane.dropReady()) this.#bodies.free(entry);
