@@ -1,15 +1,11 @@
-import { randomUUID } from 'node:crypto';
-import { Client } from 'pg';
 import { schema } from '../mikro-orm.config.ts';
 import type { FeedChange } from '../src/domain/feed/change.ts';
 import type { FeedBatch, FeedEvent } from '../src/domain/feed/feedReader.ts';
-import { ensurePartitions } from '../src/domain/retention/partitions.ts';
 import { openDatabase } from '../src/platform/database.ts';
 import type { Database, Sql } from '../src/platform/database.ts';
 import { newId } from '../src/platform/ids.ts';
 import type { Logger } from '../src/platform/logs.ts';
-
-const SERVER = process.env['DATABASE_URL'] ?? 'postgres://postgres@127.0.0.1:5499/postgres';
+import { createTestDatabase } from './harness/database.ts';
 
 export interface FreshDatabase {
   readonly url: string;
@@ -21,38 +17,23 @@ export interface FreshDatabase {
 
 /** A migrated database of one's own, with partitions. */
 export const freshDatabase = async (): Promise<FreshDatabase> => {
-  const name = `feed_${randomUUID().replaceAll('-', '')}`;
-  await asAdministrator((client) => client.query(`create database ${name}`));
-  const url = new URL(SERVER);
-  url.pathname = `/${name}`;
+  const own = await createTestDatabase();
   const opened: Database[] = [];
   const open = async (applicationName: string, poolSize = 10): Promise<Database> => {
-    const database = await openDatabase({ url: url.href, poolSize, schema, applicationName });
+    const database = await openDatabase({ url: own.url, poolSize, schema, applicationName });
     opened.push(database);
     return database;
   };
   const database = await open('test', 36);
-  await database.orm.migrator.up();
-  await ensurePartitions(database, Date.now());
   return {
-    url: url.href,
+    url: own.url,
     database,
     open,
     async drop() {
       await Promise.all(opened.map((one) => one.close()));
-      await asAdministrator((client) => client.query(`drop database ${name} with (force)`));
+      await own.drop();
     },
   };
-};
-
-const asAdministrator = async (work: (client: Client) => Promise<unknown>): Promise<void> => {
-  const client = new Client({ connectionString: SERVER });
-  await client.connect();
-  try {
-    await work(client);
-  } finally {
-    await client.end();
-  }
 };
 
 /** Remembers what was said, and says nothing. */

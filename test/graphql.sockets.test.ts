@@ -1,10 +1,10 @@
-import { createServer, connect } from 'node:net';
-import type { AddressInfo, Socket } from 'node:net';
 import { createClient } from 'graphql-ws';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { FIRST_KEY, startGraphql } from './harness/graphql.ts';
 import type { GraphqlHarness } from './harness/graphql.ts';
+import { startProxy } from './harness/proxy.ts';
+import type { Proxy } from './harness/proxy.ts';
 
 let harness: GraphqlHarness;
 beforeAll(async () => {
@@ -206,8 +206,8 @@ test('pages of other origins cannot open a socket', async () => {
 });
 
 test('when the database hangs, calls fail with SERVICE_UNAVAILABLE within five seconds, and go on when it is back', async () => {
-  const proxy = await startProxy();
-  const cut = await startGraphql({ reach: (url) => proxy.to(url) });
+  let proxy!: Proxy;
+  const cut = await startGraphql({ reach: async (url) => (proxy = await startProxy(url)).url });
   try {
     expect((await cut.post('{ webhooks { totalCount } }')).errors).toBeUndefined();
     proxy.freeze();
@@ -223,63 +223,14 @@ test('when the database hangs, calls fail with SERVICE_UNAVAILABLE within five s
     proxy.cut();
     const refused = await cut.post('{ webhooks { totalCount } }');
     expect(refused.errors![0].extensions.code).toBe('SERVICE_UNAVAILABLE');
-    proxy.thaw();
+    proxy.mend();
     await vi.waitFor(async () => expect((await cut.post('{ webhooks { totalCount } }')).errors).toBeUndefined(), {
       timeout: 10_000,
       interval: 100,
     });
   } finally {
-    proxy.thaw();
+    proxy.mend();
     await cut.close();
     await proxy.close();
   }
 }, 40_000);
-
-/** Stands between the program and PostgreSQL: passes on, swallows everything, or breaks every connection. */
-const startProxy = async () => {
-  let target: URL;
-  let state: 'open' | 'frozen' | 'cut' = 'open';
-  const sockets = new Set<Socket>();
-  const server = createServer((client) => {
-    if (state === 'cut') return client.destroy();
-    const upstream = connect(Number(target.port), target.hostname);
-    for (const [from, to] of [
-      [client, upstream],
-      [upstream, client],
-    ] as const) {
-      sockets.add(from);
-      from.on('data', (chunk) => {
-        if (state === 'open') to.write(chunk);
-      });
-      from.on('close', () => {
-        sockets.delete(from);
-        to.destroy();
-      });
-      from.on('error', () => from.destroy());
-    }
-    return undefined;
-  });
-  const breakAll = (): void => {
-    for (const socket of sockets) socket.destroy();
-  };
-  return {
-    async to(url: string): Promise<string> {
-      target = new URL(url);
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      const through = new URL(url);
-      through.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-      return through.href;
-    },
-    freeze: () => void (state = 'frozen'),
-    cut(): void {
-      state = 'cut';
-      breakAll();
-    },
-    /** What was swallowed is lost, so connections that waited for it are broken. */
-    thaw(): void {
-      if (state !== 'open') breakAll();
-      state = 'open';
-    },
-    close: () => new Promise((resolve) => server.close(resolve)),
-  };
-};

@@ -3,20 +3,18 @@ import { schema } from '../mikro-orm.config.ts';
 import { READ_DUE } from '../src/domain/deliveries/openDeliveries.ts';
 import { SETTLE } from '../src/domain/deliveries/settlement.ts';
 import { PUBLISH } from '../src/domain/events/publisher.ts';
-import { ensurePartitions } from '../src/domain/retention/partitions.ts';
 import { openDatabase } from '../src/platform/database.ts';
 import type { Database } from '../src/platform/database.ts';
 import { newId } from '../src/platform/ids.ts';
-import { createDatabase } from './harness/program.ts';
+import { createTestDatabase } from './harness/database.ts';
+import type { TestDatabase } from './harness/database.ts';
 
-let own: Awaited<ReturnType<typeof createDatabase>>;
+let own: TestDatabase;
 let database: Database;
 
 beforeAll(async () => {
-  own = await createDatabase();
+  own = await createTestDatabase();
   database = await openDatabase({ url: own.url, poolSize: 1, schema });
-  await database.orm.migrator.up();
-  await ensurePartitions(database, Date.now());
 });
 afterAll(async () => {
   await database.close();

@@ -3,17 +3,19 @@ import type { Client } from 'graphql-ws';
 import { Client as PgClient } from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { API_KEY, createDatabase, spawnProgram, startTestProgram, until } from './harness/program.ts';
+import { createTestDatabase } from './harness/database.ts';
+import type { TestDatabase } from './harness/database.ts';
+import { API_KEY, spawnProgram, startTestProgram, until } from './harness/program.ts';
 import type { TestProgram } from './harness/program.ts';
 import { startReceiver } from './harness/receiver.ts';
 import type { Receiver } from './harness/receiver.ts';
 
-let database: Awaited<ReturnType<typeof createDatabase>>;
+let database: TestDatabase;
 let receiver: Receiver;
 const running: { stop(): Promise<void> }[] = [];
 
 beforeEach(async () => {
-  database = await createDatabase();
+  database = await createTestDatabase();
   receiver = await startReceiver();
 });
 afterEach(async () => {

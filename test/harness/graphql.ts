@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -12,7 +11,6 @@ import { NotFoundError } from '../../src/domain/errors.ts';
 import { createPublisher } from '../../src/domain/events/publisher.ts';
 import { EventTypes } from '../../src/domain/events/eventTypes.ts';
 import { FeedReader } from '../../src/domain/feed/feedReader.ts';
-import { ensurePartitions } from '../../src/domain/retention/partitions.ts';
 import { ApiKeys } from '../../src/domain/tenants/apiKeys.ts';
 import { Authenticator } from '../../src/domain/tenants/authenticator.ts';
 import { bootstrapTenant } from '../../src/domain/tenants/bootstrap.ts';
@@ -28,8 +26,8 @@ import { SecretBox } from '../../src/platform/secrets.ts';
 import type { Services } from '../../src/schema/builder.ts';
 import { createGraphqlServer } from '../../src/schema/server.ts';
 import type { GraphqlServer, GraphqlServerOptions } from '../../src/schema/server.ts';
+import { createTestDatabase } from './database.ts';
 
-const SERVER = process.env['DATABASE_URL'] ?? 'postgres://postgres@127.0.0.1:5499/postgres';
 export const FIRST_KEY = 'first-tenant-key-0123456789abcdefghij';
 
 export interface GraphqlResponse {
@@ -81,15 +79,10 @@ export interface GraphqlHarnessOptions {
  * kept in `rings` and `changedConfigurations`, and test deliveries find no webhook.
  */
 export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise<GraphqlHarness> => {
-  const name = `graphql_${randomUUID().replaceAll('-', '')}`;
-  await asAdministrator((client) => client.query(`create database ${name}`));
-  const direct = new URL(SERVER);
-  direct.pathname = `/${name}`;
-  const url = (await options.reach?.(direct.href)) ?? direct.href;
+  const own = await createTestDatabase();
+  const url = (await options.reach?.(own.url)) ?? own.url;
 
   const database = await openDatabase({ url, poolSize: 10, schema });
-  await database.orm.migrator.up();
-  await ensurePartitions(database, Date.now());
   if (options.bootstrap !== false) await bootstrapTenant(database, 'default', FIRST_KEY);
 
   const logged: Record<string, unknown>[] = [];
@@ -114,7 +107,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
     /^https?:\/\//.test(text) ? null : 'The URL must start with https:// or http://.';
   const authenticator = new Authenticator(database, notifications, (error) => log.warn({ err: error }, 'last use'));
   const feed = new FeedReader({ database, notifications, log });
-  const own: Services = {
+  const services: Services = {
     sql: database.sql,
     tenants: new Tenants(database),
     apiKeys: new ApiKeys(database),
@@ -131,7 +124,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
     },
     feed,
   };
-  const graphql = createGraphqlServer(options.services?.(own) ?? own, {
+  const graphql = createGraphqlServer(options.services?.(services) ?? services, {
     authenticator,
     allowedOrigins: null,
     isDatabaseReachable: databaseProbe(url),
@@ -182,7 +175,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
       await new Promise((resolve) => server.close(resolve));
       feed.close();
       await closeQuietly(authenticator, notifications, database);
-      await asAdministrator((client) => client.query(`drop database ${name} with (force)`));
+      await own.drop();
     },
   };
 };
@@ -218,14 +211,4 @@ const countStatements = async (work: () => Promise<unknown>): Promise<number> =>
     prototype.query = original;
   }
   return statements;
-};
-
-const asAdministrator = async (work: (client: Client) => Promise<unknown>): Promise<void> => {
-  const client = new Client({ connectionString: SERVER });
-  await client.connect();
-  try {
-    await work(client);
-  } finally {
-    await client.end();
-  }
 };

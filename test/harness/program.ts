@@ -1,8 +1,6 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import { GraphQLClient } from 'graphql-request';
-import { Client } from 'pg';
 import { loadConfig } from '../../src/config.ts';
 import { startProgram } from '../../src/program.ts';
 
@@ -19,25 +17,6 @@ export const environment = (databaseUrl: string, more: Record<string, string> = 
   HOOKGRAPH_LOG_LEVEL: 'error',
   ...more,
 });
-
-/** A fresh database on the run's server. */
-export const createDatabase = async (): Promise<{ url: string; drop(): Promise<void> }> => {
-  const name = `program_${randomUUID().replaceAll('-', '')}`;
-  const url = new URL(process.env['DATABASE_URL']!);
-  url.pathname = `/${name}`;
-  await administer(`create database ${name}`);
-  return { url: url.href, drop: () => administer(`drop database ${name} with (force)`) };
-};
-
-const administer = async (statement: string): Promise<void> => {
-  const client = new Client({ connectionString: process.env['DATABASE_URL']! });
-  await client.connect();
-  try {
-    await client.query(statement);
-  } finally {
-    await client.end();
-  }
-};
 
 export interface TestProgram {
   readonly url: string;

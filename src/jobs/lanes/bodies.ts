@@ -27,6 +27,7 @@ export class Bodies {
     maxSize: CACHE_BYTES,
     sizeCalculation: ({ body }) => body.length + 200,
   });
+  readonly #reading = new Map<string, Promise<Map<string, EventBody>>>();
   #bytes = 0;
 
   constructor(database: Database) {
@@ -42,21 +43,11 @@ export class Bodies {
    * backup may) comes back in `orphans`.
    */
   async attach(deliveries: readonly OpenDelivery[]): Promise<{ ready: ReadyDelivery[]; orphans: OpenDelivery[] }> {
-    const texts = new Map<string, EventBody>();
-    for (const { eventId } of deliveries) {
-      const body = this.#cache.get(eventId);
-      if (body) texts.set(eventId, body);
-    }
-    const missing = new Set(deliveries.filter(({ eventId }) => !texts.has(eventId)).map(({ eventId }) => eventId));
-    for (const [eventId, text] of await readBodies(this.#database.sql, [...missing])) {
-      const whole = { eventId: encodeId('event', eventId), body: Buffer.from(text) };
-      texts.set(eventId, whole);
-      this.#cache.set(eventId, whole);
-    }
+    const bodies = await this.#bodiesOf(new Set(deliveries.map(({ eventId }) => eventId)));
     const ready: ReadyDelivery[] = [];
     const orphans: OpenDelivery[] = [];
     for (const delivery of deliveries) {
-      const whole = texts.get(delivery.eventId);
+      const whole = bodies.get(delivery.eventId);
       if (!whole) {
         orphans.push(delivery);
         continue;
@@ -68,6 +59,39 @@ export class Bodies {
       ready.push({ delivery, eventId: whole.eventId, body });
     }
     return { ready, orphans };
+  }
+
+  /** From the cache, from a read that another lane has under way (one event wakes many lanes), or read. */
+  async #bodiesOf(eventIds: ReadonlySet<string>): Promise<Map<string, EventBody>> {
+    const bodies = new Map<string, EventBody>();
+    const others: Promise<Map<string, EventBody>>[] = [];
+    const missing: string[] = [];
+    for (const eventId of eventIds) {
+      const known = this.#cache.get(eventId);
+      const reading = this.#reading.get(eventId);
+      if (known) bodies.set(eventId, known);
+      else if (reading) others.push(reading);
+      else missing.push(eventId);
+    }
+    if (missing.length > 0) {
+      const read = this.#read(missing).finally(() => {
+        for (const eventId of missing) this.#reading.delete(eventId);
+      });
+      for (const eventId of missing) this.#reading.set(eventId, read);
+      others.push(read);
+    }
+    for (const read of await Promise.all(others)) for (const [eventId, body] of read) bodies.set(eventId, body);
+    return bodies;
+  }
+
+  async #read(eventIds: readonly string[]): Promise<Map<string, EventBody>> {
+    const bodies = new Map<string, EventBody>();
+    for (const [id, text] of await readBodies(this.#database.sql, eventIds)) {
+      const whole = { eventId: encodeId('event', id), body: Buffer.from(text) };
+      bodies.set(id, whole);
+      this.#cache.set(id, whole);
+    }
+    return bodies;
   }
 
   /** A delivery was sent, or let go of. */

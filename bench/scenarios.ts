@@ -1,0 +1,235 @@
+import type { Figure } from './run.ts';
+import { progress, sleep } from './stage.ts';
+import type { ProgramProcess, Stage } from './stage.ts';
+
+const EVENTS = 3_000;
+const WEBHOOKS = 10;
+const SECOND = 1_000;
+
+/** Deliveries per second while a backlog of `EVENTS` × 10 drains. */
+const drainRate = async (stage: Stage, program: ProgramProcess, ids: readonly string[]): Promise<number> => {
+  await stage.setActive(program, ids, false);
+  await stage.publish(program, EVENTS);
+  await stage.received();
+  const startedAt = Date.now();
+  await stage.setActive(program, ids, true);
+  await stage.drained();
+  return (EVENTS * ids.length * SECOND) / (Date.now() - startedAt);
+};
+
+/** 20 events a second, one call each, for `seconds`. */
+const trickle = async (
+  stage: Stage,
+  program: ProgramProcess,
+  seconds: number,
+): Promise<{ p50: number; p99: number }> => {
+  await stage.publishOne(program);
+  await sleep(SECOND);
+  await stage.received();
+  const sent: Promise<void>[] = [];
+  for (let n = 0; n < seconds * 20; n++) {
+    sent.push(stage.publishOne(program));
+    await sleep(SECOND / 20);
+  }
+  await Promise.all(sent);
+  await sleep(SECOND / 2);
+  return stage.received();
+};
+
+/** Publish → receive → recorded, beside a bare POST loop to the same receiver in the same run. */
+const delivery = async (stage: Stage): Promise<Figure[]> => {
+  const program = await stage.start();
+  const ids = await stage.createWebhooks(program, WEBHOOKS);
+  await stage.publish(program, 500);
+  await stage.drained();
+
+  progress('  bare POST loop');
+  const before = await stage.bareLoop();
+  progress('  draining 30,000');
+  const drain = await drainRate(stage, program, ids);
+  progress('  publishing at the same time');
+  await stage.received();
+  const startedAt = Date.now();
+  let publishing = true;
+  const publishers = [0, 1].map(async () => {
+    while (publishing) await stage.publish(program, 100);
+  });
+  await sleep(8 * SECOND);
+  const both = ((await stage.received()).requests * SECOND) / (Date.now() - startedAt);
+  publishing = false;
+  await Promise.all(publishers);
+  await stage.drained();
+  const after = await stage.bareLoop();
+  const bare = (before + after) / 2;
+
+  progress('  20 events a second');
+  const one = await trickle(stage, program, 15);
+  await stage.start('worker');
+  await sleep(3 * SECOND);
+  const two = await trickle(stage, program, 15);
+  return [
+    { name: 'bare undici POST loop', value: bare, unit: '/s' },
+    { name: 'draining 30,000', value: drain, unit: '/s' },
+    { name: 'draining, to the bare loop', value: drain / bare, unit: 'ratio', atLeast: 0.35 },
+    { name: 'delivered while publishing', value: both, unit: '/s' },
+    { name: 'delivered while publishing, to the bare loop', value: both / bare, unit: 'ratio', atLeast: 0.22 },
+    { name: 'publish call to receiver, 20 events/s, p50', value: one.p50, unit: 'ms', atMost: 10 },
+    { name: 'publish call to receiver, 20 events/s, p99', value: one.p99, unit: 'ms', atMost: 40 },
+    { name: 'the same with two workers, p50', value: two.p50, unit: 'ms', atMost: 10 },
+    { name: 'the same with two workers, p99', value: two.p99, unit: 'ms', atMost: 40 },
+  ];
+};
+
+/** Draining while another connection holds an old snapshot, which keeps every dead row. */
+const snapshot = async (stage: Stage): Promise<Figure[]> => {
+  const program = await stage.start();
+  const ids = await stage.createWebhooks(program, WEBHOOKS);
+  await drainRate(stage, program, ids);
+  const without = await drainRate(stage, program, ids);
+  await stage.sql.query('begin isolation level repeatable read');
+  await stage.sql.query('select count(*) from webhook');
+  const held = await drainRateBeside(stage, program, ids);
+  await stage.sql.query('rollback');
+  return [
+    { name: 'draining 30,000', value: without, unit: '/s' },
+    { name: 'draining 30,000 beside an old snapshot', value: held, unit: '/s' },
+    { name: 'beside an old snapshot, to without', value: held / without, unit: 'ratio', atLeast: 0.8 },
+  ];
+};
+
+/** As `drainRate`, told by the receiver: the stage's own connection stands in its snapshot and sees nothing new. */
+const drainRateBeside = async (stage: Stage, program: ProgramProcess, ids: readonly string[]): Promise<number> => {
+  await stage.setActive(program, ids, false);
+  await stage.publish(program, EVENTS);
+  await stage.received();
+  const startedAt = Date.now();
+  await stage.setActive(program, ids, true);
+  let received = 0;
+  while (received < EVENTS * ids.length) {
+    await sleep(50);
+    received += (await stage.received()).requests;
+  }
+  return (received * SECOND) / (Date.now() - startedAt);
+};
+
+/** The rate over a window at the beginning of a small and of a large backlog. */
+const backlog = async (stage: Stage): Promise<Figure[]> => {
+  const program = await stage.start();
+  const ids = await stage.createWebhooks(program, WEBHOOKS);
+  await stage.publish(program, 500);
+  await stage.drained();
+  const rateOf = async (pending: number): Promise<number> => {
+    await stage.setActive(program, ids, false);
+    progress(`  filling ${pending}`);
+    await stage.fill(ids, pending);
+    await stage.received();
+    await stage.setActive(program, ids, true);
+    const startedAt = Date.now();
+    await sleep(6 * SECOND);
+    const { requests } = await stage.received();
+    const rate = (requests * SECOND) / (Date.now() - startedAt);
+    await stage.setActive(program, ids, false);
+    await sleep(SECOND);
+    await stage.sql.query('delete from delivery_open');
+    return rate;
+  };
+  const small = await rateOf(40_000);
+  const large = await rateOf(500_000);
+  return [
+    { name: 'first 6 s of 40,000 pending', value: small, unit: '/s' },
+    { name: 'first 6 s of 500,000 pending', value: large, unit: '/s' },
+    { name: '500,000 to 40,000', value: large / small, unit: 'ratio', atLeast: 0.8 },
+  ];
+};
+
+/** 200 webhooks of which 100 hang until their timeout: what the others feel of it. */
+const hanging = async (stage: Stage): Promise<Figure[]> => {
+  const program = await stage.start();
+  await stage.createWebhooks(program, 100);
+  await trickle(stage, program, 3);
+  const alone = await trickle(stage, program, 10);
+  await stage.createWebhooks(program, 100, '/hang');
+  const beside = await trickle(stage, program, 20);
+  return [
+    { name: '100 webhooks, 20 events/s, p99', value: alone.p99, unit: 'ms' },
+    { name: 'the same beside 100 that hang, p99', value: beside.p99, unit: 'ms' },
+    { name: 'beside, to alone', value: beside.p99 / alone.p99, unit: 'ratio', atMost: 2 },
+  ];
+};
+
+/** Single publishes by 32 callers, of a type that matches (rings) and of one that matches nothing (none). */
+const publish = async (stage: Stage): Promise<Figure[]> => {
+  const program = await stage.start('api');
+  const ids = await stage.createWebhooks(program, 1);
+  const rateOf = async (): Promise<number> => {
+    const end = Date.now() + 6 * SECOND;
+    let calls = 0;
+    const caller = async (): Promise<void> => {
+      while (Date.now() < end) {
+        await stage.publishOne(program);
+        calls++;
+      }
+    };
+    await Promise.all(Array.from({ length: 32 }, caller));
+    return calls / 6;
+  };
+  await rateOf();
+  const ringing = await rateOf();
+  // A paused webhook gets its delivery written like any other; only nobody is rung for it.
+  await stage.setActive(program, ids, false);
+  const silent = await rateOf();
+  return [
+    { name: 'single publishes by 32 callers, with rings', value: ringing, unit: '/s' },
+    { name: 'the same without rings', value: silent, unit: '/s' },
+    { name: 'with rings, to without', value: ringing / silent, unit: 'ratio', atLeast: 0.8 },
+  ];
+};
+
+/** `kill -9` of a worker in the middle of 10,000 deliveries, a second one running. */
+const kill = async (stage: Stage): Promise<Figure[]> => {
+  const api = await stage.start('api');
+  const victim = await stage.start('worker');
+  const ids = await stage.createWebhooks(api, WEBHOOKS);
+  await stage.setActive(api, ids, false);
+  await stage.publish(api, 1_000);
+  await stage.setActive(api, ids, true);
+  await sleep(700);
+  const survivor = stage.start('worker');
+  await stage.stop(victim.child, 'SIGKILL');
+  await survivor;
+  const startedAt = Date.now();
+  await stage.drained();
+  const recoveredMs = Date.now() - startedAt;
+  await sleep(2 * SECOND);
+  const { requests, distinct } = await stage.received();
+  const { rows } = await stage.sql.query<{ delivered: number }>(
+    `select count(*)::int as delivered from delivery where status = 'DELIVERED'`,
+  );
+  const told = new Set<string>();
+  for (let after: string | null = null, more = true; more;) {
+    const {
+      deliveryEvents,
+    }: { deliveryEvents: { cursor: string; hasMore: boolean; events: { deliveryId: string }[] } } = await api.graphql(
+      `query ($after: String) { deliveryEvents(after: $after, first: 100) { cursor hasMore events { deliveryId } } }`,
+      { after },
+    );
+    for (const event of deliveryEvents.events) told.add(event.deliveryId);
+    ({ cursor: after, hasMore: more } = deliveryEvents);
+  }
+  return [
+    { name: 'delivered of 10,000', value: rows[0]!.delivered, unit: '', atLeast: 10_000 },
+    { name: 'distinct at the receiver', value: distinct, unit: '', atLeast: 10_000 },
+    { name: 'distinct in the feed', value: told.size, unit: '', atLeast: 10_000 },
+    { name: 'sent twice', value: requests - distinct, unit: '' },
+    { name: 'from the kill to the last one', value: recoveredMs, unit: 'ms' },
+  ];
+};
+
+export const scenarios: Readonly<Record<string, (stage: Stage) => Promise<Figure[]>>> = {
+  delivery,
+  publish,
+  snapshot,
+  backlog,
+  hanging,
+  kill,
+};
