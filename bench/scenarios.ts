@@ -50,13 +50,13 @@ const delivery = async (stage: Stage): Promise<Figure[]> => {
   progress('  publishing at the same time');
   await stage.received();
   const startedAt = Date.now();
-  let publishing = true;
+  const publishing = new AbortController();
   const publishers = [0, 1].map(async () => {
-    while (publishing) await stage.publish(program, 100);
+    while (!publishing.signal.aborted) await stage.publish(program, 100);
   });
   await sleep(8 * SECOND);
   const both = ((await stage.received()).requests * SECOND) / (Date.now() - startedAt);
-  publishing = false;
+  publishing.abort();
   await Promise.all(publishers);
   await stage.drained();
   const after = await stage.bareLoop();

@@ -199,14 +199,16 @@ export class Stage {
     for (let done = 0; done < count; done += step) {
       await this.sql.query(
         `insert into delivery_open (id, tenant_id, webhook_id, event_id, event_type, next_at, created_at, expires_at)
-         select derive_id(e.id, w.id::text || n), w.tenant_id, w.id, e.id, e.type, now(), now(), now() + interval '7 days'
+         select derive_id(e.id, w.id::text || $5::text || n), w.tenant_id, w.id, e.id, e.type, now(), now(), now() + interval '7 days'
          from generate_series($2::int, $3::int) n
          join (select *, row_number() over (order by id) - 1 as i from webhook) w on w.i = n % $4
          cross join (select * from event where id = $1) e`,
-        [rows[0]!.id, done + 1, Math.min(done + step, count), webhookIds.length],
+        [rows[0]!.id, done + 1, Math.min(done + step, count), webhookIds.length, `fill ${count} `],
       );
     }
     await this.sql.query('analyze delivery_open');
+    // What the filling itself left to write is not the program's doing.
+    await this.sql.query('checkpoint');
   }
 }
 

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { parseArgs, styleText } from 'node:util';
 import { GraphQLClient } from 'graphql-request';
 import { createClient } from 'graphql-ws';
@@ -66,17 +67,10 @@ const program = await startProgram(
 );
 program.ready();
 
-let isOver = false;
-let wake: () => void = () => undefined;
-const stopped = new Promise<void>((resolve) => {
-  wake = resolve;
-});
-process.once('SIGINT', () => {
-  isOver = true;
-  wake();
-});
-const pause = (ms: number): Promise<unknown> =>
-  Promise.race([new Promise((resolve) => setTimeout(resolve, ms)), stopped]);
+const interrupted = new AbortController();
+process.once('SIGINT', () => interrupted.abort());
+const pause = (ms: number): Promise<void> =>
+  setTimeout(ms, undefined, { signal: interrupted.signal }).catch(() => undefined);
 
 const endpoint = `${program.address.url}/graphql`;
 const client = new GraphQLClient(endpoint, { headers: { 'X-API-Key': KEY } });
@@ -121,7 +115,7 @@ step('The live feed, as it comes over the WebSocket:');
 say();
 
 const endsAt = Date.now() + seconds * 1000;
-for (let n = 0; Date.now() < endsAt && !isOver; n++) {
+for (let n = 0; Date.now() < endsAt && !interrupted.signal.aborted; n++) {
   if (n % 9 === 5) {
     say(paint('yellow', '             the receiver fails the next request: it is sent again in about 2 s'));
     receiver.fail(n % 2 === 0 ? 500 : 503);

@@ -74,8 +74,7 @@ export interface TestDatabase {
 }
 
 /** A database of one's own, as a program finds it on its second start, but without tenants. The caller drops it. */
-export const createTestDatabase = (): Promise<TestDatabase> =>
-  createDatabase(`template ${process.env[TEMPLATE]!}`);
+export const createTestDatabase = (): Promise<TestDatabase> => createDatabase(`template ${process.env[TEMPLATE]!}`);
 
 /** A database with nothing in it, as a program finds it on its first start. */
 export const createEmptyDatabase = (): Promise<TestDatabase> => createDatabase('');

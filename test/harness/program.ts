@@ -41,9 +41,14 @@ export interface ProgramProcess extends TestProgram {
   readonly child: ChildProcess;
   /** Resolves with the exit code, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals | null>;
+  /** What it wrote so far, to both of its streams. */
+  output(): string;
 }
 
-/** `node src/main.ts` as a process of its own; resolves when it has told its address. */
+/** A program that neither starts nor fails is killed after this long. */
+const START_MS = 30_000;
+
+/** `node src/main.ts` as a process of its own; resolves when it has told its address, rejects with its output when it ended before. */
 export const spawnProgram = async (databaseUrl: string, more: Record<string, string> = {}): Promise<ProgramProcess> => {
   const child = spawn(process.execPath, ['src/main.ts'], {
     cwd: new URL('../..', import.meta.url),
@@ -55,6 +60,7 @@ export const spawnProgram = async (databaseUrl: string, more: Record<string, str
   const ended = new Promise<number | NodeJS.Signals | null>((resolve) =>
     child.on('exit', (code, signal) => resolve(code ?? signal)),
   );
+  const deadline = setTimeout(() => child.kill('SIGKILL'), START_MS);
   const url = await new Promise<string>((resolve, reject) => {
     child.stdout.on('data', (chunk: Buffer) => {
       output += chunk.toString();
@@ -62,11 +68,12 @@ export const spawnProgram = async (databaseUrl: string, more: Record<string, str
       if (address) resolve(address);
     });
     void ended.then((how) => reject(new Error(`ended with ${how}: ${output}`)));
-  });
+  }).finally(() => clearTimeout(deadline));
   return {
     ...clientOf(url),
     child,
     ended,
+    output: () => output,
     stop: async () => {
       child.kill('SIGTERM');
       await ended;

@@ -20,7 +20,10 @@ export const startProxy = async (databaseUrl: string): Promise<Proxy> => {
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
     client.on('error', () => client.destroy());
-    if (state === 'cut') return void client.destroy();
+    if (state === 'cut') {
+      client.destroy();
+      return;
+    }
     const upstream = connect(Number(target.port), target.hostname);
     for (const [from, to] of [
       [client, upstream],

@@ -34,10 +34,43 @@ export const tenantOf = (program: TestProgram, key = API_KEY): TestTenant => {
 
   const deliveriesOf = async (id: string): Promise<any[]> => {
     const { deliveries } = await graphql(
-      `query ($id: ID!) { deliveries(first: 100, filter: { webhookId: $id }) { nodes {
-         id status isTest attemptCount responseStatus error { code message } requestBody nextAttemptAt completedAt
-         webhook { id } attempts { number trigger responseStatus responseBody responseTruncated responseHeaders
-           requestHeaders durationMs error { code message } } } } }`,
+      `
+        query ($id: ID!) {
+          deliveries(first: 100, filter: { webhookId: $id }) {
+            nodes {
+              id
+              status
+              isTest
+              attemptCount
+              responseStatus
+              error {
+                code
+                message
+              }
+              requestBody
+              nextAttemptAt
+              completedAt
+              webhook {
+                id
+              }
+              attempts {
+                number
+                trigger
+                responseStatus
+                responseBody
+                responseTruncated
+                responseHeaders
+                requestHeaders
+                durationMs
+                error {
+                  code
+                  message
+                }
+              }
+            }
+          }
+        }
+      `,
       { id },
     );
     return deliveries.nodes;
@@ -49,7 +82,15 @@ export const tenantOf = (program: TestProgram, key = API_KEY): TestTenant => {
     registerType: async (schema) => {
       const name = `test.type${++types}`;
       const { eventTypeRegister } = await graphql(
-        `mutation ($input: EventTypeInput!) { eventTypeRegister(input: $input) { ... on Error { message } } }`,
+        `
+          mutation ($input: EventTypeInput!) {
+            eventTypeRegister(input: $input) {
+              ... on Error {
+                message
+              }
+            }
+          }
+        `,
         { input: { name, description: 'For a test', ...(schema && { schema }) } },
       );
       if (eventTypeRegister.message) throw new Error(eventTypeRegister.message);
@@ -57,9 +98,26 @@ export const tenantOf = (program: TestProgram, key = API_KEY): TestTenant => {
     },
     createWebhook: async (url, eventTypes, more) => {
       const { webhookCreate } = await graphql(
-        `mutation ($input: WebhookCreateInput!) { webhookCreate(input: $input) {
-           ... on WebhookCreateSuccess { webhook { id } signingSecret { value standardWebhooks } }
-           ... on Error { code message path } } }`,
+        `
+          mutation ($input: WebhookCreateInput!) {
+            webhookCreate(input: $input) {
+              ... on WebhookCreateSuccess {
+                webhook {
+                  id
+                }
+                signingSecret {
+                  value
+                  standardWebhooks
+                }
+              }
+              ... on Error {
+                code
+                message
+                path
+              }
+            }
+          }
+        `,
         { input: { name: 'Test', url, eventTypes, ...more } },
       );
       if (!webhookCreate.webhook) throw new Error(JSON.stringify(webhookCreate));
@@ -68,17 +126,45 @@ export const tenantOf = (program: TestProgram, key = API_KEY): TestTenant => {
     update: async (id, input) =>
       (
         await graphql(
-          `mutation ($id: ID!, $input: WebhookUpdateInput!) { webhookUpdate(id: $id, input: $input) {
-             ... on WebhookUpdateSuccess { webhook { status isActive disabledReason
-               health { status consecutiveFailures } } }
-             ... on Error { code message path } } }`,
+          `
+            mutation ($id: ID!, $input: WebhookUpdateInput!) {
+              webhookUpdate(id: $id, input: $input) {
+                ... on WebhookUpdateSuccess {
+                  webhook {
+                    status
+                    isActive
+                    disabledReason
+                    health {
+                      status
+                      consecutiveFailures
+                    }
+                  }
+                }
+                ... on Error {
+                  code
+                  message
+                  path
+                }
+              }
+            }
+          `,
           { id, input },
         )
       ).webhookUpdate,
     rotate: async (id, overlapSeconds) => {
       const { webhookRotateSecret } = await graphql(
-        `mutation ($id: ID!, $overlap: Int) { webhookRotateSecret(id: $id, overlapSeconds: $overlap) {
-           ... on WebhookRotateSecretSuccess { signingSecret { value standardWebhooks } } } }`,
+        `
+          mutation ($id: ID!, $overlap: Int) {
+            webhookRotateSecret(id: $id, overlapSeconds: $overlap) {
+              ... on WebhookRotateSecretSuccess {
+                signingSecret {
+                  value
+                  standardWebhooks
+                }
+              }
+            }
+          }
+        `,
         { id, overlap: overlapSeconds },
       );
       return { id, ...webhookRotateSecret.signingSecret };
@@ -86,44 +172,122 @@ export const tenantOf = (program: TestProgram, key = API_KEY): TestTenant => {
     remove: async (id) =>
       (
         await graphql(
-          `mutation ($id: ID!) { webhookDelete(id: $id) {
-             ... on WebhookDeleteSuccess { deletedId } ... on Error { code } } }`,
+          `
+            mutation ($id: ID!) {
+              webhookDelete(id: $id) {
+                ... on WebhookDeleteSuccess {
+                  deletedId
+                }
+                ... on Error {
+                  code
+                }
+              }
+            }
+          `,
           { id },
         )
       ).webhookDelete,
     sendTest: async (id, eventType) =>
       (
         await graphql(
-          `mutation ($id: ID!, $type: String) { webhookSendTest(id: $id, eventType: $type) {
-             ... on WebhookSendTestSuccess { delivery { id status isTest eventType attemptCount requestBody
-               event { id } attempts { trigger } } }
-             ... on Error { code path } } }`,
+          `
+            mutation ($id: ID!, $type: String) {
+              webhookSendTest(id: $id, eventType: $type) {
+                ... on WebhookSendTestSuccess {
+                  delivery {
+                    id
+                    status
+                    isTest
+                    eventType
+                    attemptCount
+                    requestBody
+                    event {
+                      id
+                    }
+                    attempts {
+                      trigger
+                    }
+                  }
+                }
+                ... on Error {
+                  code
+                  path
+                }
+              }
+            }
+          `,
           { id, type: eventType },
         )
       ).webhookSendTest,
     publish: async (type, data = { n: 1 }, more = {}) =>
       (
         await graphql(
-          `mutation ($input: EventInput!) { eventPublish(input: $input) {
-             ... on EventPublishSuccess { event { id occurredAt } matchedCount duplicate }
-             ... on Error { code message path } } }`,
+          `
+            mutation ($input: EventInput!) {
+              eventPublish(input: $input) {
+                ... on EventPublishSuccess {
+                  event {
+                    id
+                    occurredAt
+                  }
+                  matchedCount
+                  duplicate
+                }
+                ... on Error {
+                  code
+                  message
+                  path
+                }
+              }
+            }
+          `,
           { input: { type, data, ...more } },
         )
       ).eventPublish,
     publishMany: async (input) =>
       (
         await graphql(
-          `mutation ($input: [EventInput!]!) { eventPublishMany(input: $input) {
-             ... on EventPublishManySuccess { results { event { id } matchedCount duplicate } }
-             ... on Error { code message path } } }`,
+          `
+            mutation ($input: [EventInput!]!) {
+              eventPublishMany(input: $input) {
+                ... on EventPublishManySuccess {
+                  results {
+                    event {
+                      id
+                    }
+                    matchedCount
+                    duplicate
+                  }
+                }
+                ... on Error {
+                  code
+                  message
+                  path
+                }
+              }
+            }
+          `,
           { input },
         )
       ).eventPublishMany,
     webhook: async (id) =>
       (
         await graphql(
-          `query ($id: ID!) { webhook(id: $id) { status disabledReason
-             health { status consecutiveFailures lastDeliveryAt lastFailureAt pendingCount } } }`,
+          `
+            query ($id: ID!) {
+              webhook(id: $id) {
+                status
+                disabledReason
+                health {
+                  status
+                  consecutiveFailures
+                  lastDeliveryAt
+                  lastFailureAt
+                  pendingCount
+                }
+              }
+            }
+          `,
           { id },
         )
       ).webhook,

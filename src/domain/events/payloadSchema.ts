@@ -11,7 +11,9 @@ import { RE2JS } from 're2js';
 const MAX_SCHEMA_BYTES = 65_536;
 /** Of a schema or of data: deeper text would exhaust the stack of whoever walks it. */
 export const MAX_JSON_DEPTH = 100;
-const DEADLINE_MS = 200;
+const CHECK_MS = 250;
+/** Compiling happens once, when a type is registered; the first one of a process on a busy machine takes its time. */
+const COMPILE_MS = 2_000;
 const REFUSED_AFTER_OVERRUN_MS = 60_000;
 const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 
@@ -61,7 +63,7 @@ export const compileSchema = (text: string): PayloadCheck => {
   if (dialect !== undefined && dialect !== DIALECT && dialect !== `${DIALECT}#`) {
     throw new UnusableSchemaError(`its $schema is not ${DIALECT}`);
   }
-  const validate = withinDeadline(() => {
+  const validate = withinDeadline(COMPILE_MS, () => {
     if (meta.validateSchema(schema) !== true)
       throw new UnusableSchemaError(meta.errorsText(meta.errors, { dataVar: 'schema' }));
     // An instance of its own: an $id of one schema is never seen by another, and nothing is ever fetched.
@@ -86,7 +88,7 @@ const guarded = (validate: ValidateFunction, harmlessBytes: number): PayloadChec
   return (data, bytes) => {
     if (bytes < harmlessBytes) return validate(data) ? null : describe(validate);
     if (Date.now() < refusedUntil) return OVERRUN_MESSAGE;
-    const fits = withinDeadline(() => validate(data));
+    const fits = withinDeadline(CHECK_MS, () => validate(data));
     if (fits === OVERRAN) {
       refusedUntil = Date.now() + REFUSED_AFTER_OVERRUN_MS;
       return OVERRUN_MESSAGE;
@@ -113,7 +115,7 @@ const context = createContext(sandbox);
 const script = new Script('run()');
 
 /** Runs `work` here, in this thread, and stops it at the deadline wherever it is. */
-const withinDeadline = <T>(work: () => T): T | typeof OVERRAN => {
+const withinDeadline = <T>(deadlineMs: number, work: () => T): T | typeof OVERRAN => {
   let outcome: { value: T } | { error: unknown } | undefined;
   sandbox.run = () => {
     try {
@@ -123,7 +125,7 @@ const withinDeadline = <T>(work: () => T): T | typeof OVERRAN => {
     }
   };
   try {
-    script.runInContext(context, { timeout: DEADLINE_MS });
+    script.runInContext(context, { timeout: deadlineMs });
   } catch (error) {
     if ((error as { code?: string }).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') return OVERRAN;
     throw error;

@@ -1,0 +1,175 @@
+// oxlint-disable typescript/no-explicit-any -- answers are whatever the queries ask for
+import { readFile } from 'node:fs/promises';
+import { buildSchema, getNamedType, isInputObjectType } from 'graphql';
+import type { GraphQLInputType, GraphQLSchema } from 'graphql';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { encodeId, newId } from '../src/platform/ids.ts';
+import { followFeed, pollFeed } from './harness/feed.ts';
+import { until } from './harness/program.ts';
+import { useScene } from './harness/scene.ts';
+import { tenantOf } from './harness/tenant.ts';
+import type { TestTenant } from './harness/tenant.ts';
+
+const scene = useScene();
+
+/** What the first tenant has, and what nobody ever had. */
+type Ids = Record<'tenant' | 'key' | 'webhook' | 'event' | 'delivery' | 'attempt', string>;
+let ours: Ids;
+let strangerKey: string;
+let stranger: TestTenant;
+let keys = 0;
+
+beforeAll(async () => {
+  strangerKey = (
+    await scene.tenant.graphql(
+      `mutation { tenantCreate(input: { slug: "stranger" }) { ... on TenantCreateSuccess { secret } } }`,
+    )
+  ).tenantCreate.secret;
+  stranger = tenantOf(scene.program, strangerKey);
+});
+
+/** Fills `ours`; answers the idempotency key that was used. */
+const prepare = async (): Promise<string> => {
+  const { tenant, receiver } = scene;
+  const { id } = await tenant.createWebhook(receiver.url, ['ticket.*']);
+  const idempotencyKey = `key-${++keys}`;
+  await tenant.publish('ticket.created', { ours: true }, { idempotencyKey });
+  await tenant.reached(id, 'DELIVERED');
+  const { viewer, events, deliveries } = await tenant.graphql(
+    `{ viewer { tenant { id } apiKey { id } } events { nodes { id } } deliveries { nodes { id attempts { id } } } }`,
+  );
+  ours = {
+    tenant: viewer.tenant.id,
+    key: viewer.apiKey.id,
+    webhook: id,
+    event: events.nodes[0].id,
+    delivery: deliveries.nodes[0].id,
+    attempt: deliveries.nodes[0].attempts[0].id,
+  };
+  return idempotencyKey;
+};
+
+/** An id of each kind that nobody ever had. */
+const nobodys: Ids = {
+  tenant: encodeId('tenant', newId()),
+  key: encodeId('apiKey', newId()),
+  webhook: encodeId('webhook', newId()),
+  event: encodeId('event', newId()),
+  delivery: encodeId('delivery', newId()),
+  attempt: encodeId('attempt', newId()),
+};
+
+const error = '... on Error { code message path }';
+
+/** Every way to name an object, each used with an id that a stranger has no right to. Root fields by their name. */
+const OPERATIONS: Record<string, [kind: keyof Ids, operation: string][]> = {
+  node: (['tenant', 'key', 'webhook', 'event', 'delivery', 'attempt'] as const).map((kind) => [
+    kind,
+    `query ($id: ID!) { it: node(id: $id) { __typename id } }`,
+  ]),
+  nodes: (['webhook', 'delivery', 'attempt'] as const).map((kind) => [
+    kind,
+    `query ($id: ID!) { it: nodes(ids: [$id, $id]) { id } }`,
+  ]),
+  webhook: [['webhook', `query ($id: ID!) { it: webhook(id: $id) { name } }`]],
+  event: [['event', `query ($id: ID!) { it: event(id: $id) { data } }`]],
+  delivery: [['delivery', `query ($id: ID!) { it: delivery(id: $id) { status } }`]],
+  deliveries: [
+    ['webhook', `query ($id: ID!) { it: deliveries(filter: { webhookId: $id }) { totalCount nodes { id } } }`],
+    ['event', `query ($id: ID!) { it: deliveries(filter: { eventId: $id }) { totalCount nodes { id } } }`],
+  ],
+  deliveryEvents: [
+    ['webhook', `query ($id: ID!) { it: deliveryEvents(filter: { webhookId: $id }) { hasMore events { cursor } } }`],
+  ],
+  deliveryFeed: [],
+  webhookUpdate: [
+    ['webhook', `mutation ($id: ID!) { it: webhookUpdate(id: $id, input: { name: "Mine" }) { __typename ${error} } }`],
+    ['webhook', `mutation ($id: ID!) { it: webhookUpdate(id: $id, input: { url: "x" }) { __typename ${error} } }`],
+  ],
+  webhookDelete: [['webhook', `mutation ($id: ID!) { it: webhookDelete(id: $id) { __typename ${error} } }`]],
+  webhookRotateSecret: [
+    ['webhook', `mutation ($id: ID!) { it: webhookRotateSecret(id: $id) { __typename ${error} } }`],
+  ],
+  webhookSendTest: [['webhook', `mutation ($id: ID!) { it: webhookSendTest(id: $id) { __typename ${error} } }`]],
+  apiKeyRevoke: [['key', `mutation ($id: ID!) { it: apiKeyRevoke(id: $id) { __typename ${error} } }`]],
+};
+
+const answer = (tenant: TestTenant, operation: string, id: string): Promise<unknown> =>
+  tenant.graphql(operation, { id }).catch((refused: { response: { errors: unknown } }) => refused.response.errors);
+
+const takesId = (type: GraphQLInputType): boolean => {
+  const named = getNamedType(type);
+  if (isInputObjectType(named)) return Object.values(named.getFields()).some((field) => takesId(field.type));
+  return named.name === 'ID';
+};
+
+const fieldsThatTakeIds = (schema: GraphQLSchema): string[] =>
+  [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()]
+    .flatMap((type) => Object.values(type!.getFields()))
+    .filter((field) => field.args.some((arg) => takesId(arg.type)))
+    .map((field) => field.name);
+
+describe('a tenant', () => {
+  it('learns of no object of another, by any operation that takes an id: theirs is like nobody’s', async () => {
+    await prepare();
+    const schema = buildSchema(await readFile(new URL('../schema.graphql', import.meta.url), 'utf8'));
+    expect(Object.keys(OPERATIONS).sort()).toEqual(fieldsThatTakeIds(schema).sort());
+    for (const [field, operations] of Object.entries(OPERATIONS)) {
+      for (const [kind, operation] of operations) {
+        const theirs = await answer(stranger, operation, ours[kind]);
+        const never = await answer(stranger, operation, nobodys[kind]);
+        expect(theirs, `${field} with a ${kind}`).toEqual(never);
+        // Neither is it an answer that everybody gets.
+        if (!operation.startsWith('mutation')) {
+          expect(await answer(scene.tenant, operation, ours[kind]), `${field} of ours`).not.toEqual(never);
+        }
+      }
+    }
+    expect(await scene.tenant.webhook(ours.webhook)).toMatchObject({ status: 'ACTIVE' });
+    expect(scene.receiver.requests).toHaveLength(1);
+  });
+
+  it('finds nothing of another in its lists, its feed or its types, even with cursors of the other', async () => {
+    await prepare();
+    const { tenant, receiver, program } = scene;
+    const [begin] = (await followFeed(program, null, () => true, strangerKey)).batches;
+    const type = await tenant.registerType();
+    await tenant.createWebhook(receiver.url, [type]);
+    await tenant.publish(type);
+    await until('the delivery', () => receiver.requests.length === 2);
+    const own = await tenant.graphql(
+      `{ webhooks { edges { cursor } } deliveries { edges { cursor } } events { edges { cursor } } apiKeys { edges { cursor } } }`,
+    );
+    for (const [list, { edges }] of Object.entries<any>(own)) {
+      const page = await stranger.graphql(
+        `query ($after: String) { it: ${list}(after: $after) { nodes { id } totalCount } }`,
+        {
+          after: edges[0].cursor,
+        },
+      );
+      if (list !== 'apiKeys') expect(page.it, list).toEqual({ nodes: [], totalCount: 0 });
+      const first = await stranger.graphql(`{ it: ${list} { totalCount } }`);
+      expect(first.it.totalCount, list).toBe(list === 'apiKeys' ? 1 : 0);
+    }
+    const { eventTypes } = await stranger.graphql(`{ eventTypes { name } }`);
+    expect(eventTypes.map((one: { name: string }) => one.name)).not.toContain(type);
+    expect(await stranger.publish(type)).toMatchObject({ code: 'BAD_REQUEST' });
+
+    // The first tenant's feed has moved on; the stranger's has only its own.
+    const mine = await stranger.createWebhook(receiver.url, ['ticket.closed']);
+    await stranger.publish('ticket.closed');
+    const { events } = await followFeed(program, begin!.cursor, (some) => some.length > 0, strangerKey);
+    expect(events.map((event) => event.webhookId)).toEqual([mine.id]);
+    expect(await pollFeed(program, begin!.cursor, strangerKey)).toEqual(events);
+    await stranger.remove(mine.id);
+  });
+
+  it('has idempotency keys, subscriptions and wildcards of its own', async () => {
+    const event = { idempotencyKey: await prepare() };
+    expect(await stranger.publish('ticket.created', { ours: false }, event)).toMatchObject({
+      duplicate: false,
+      matchedCount: 0,
+    });
+    expect(await scene.tenant.publish('ticket.created', { ours: true }, event)).toMatchObject({ duplicate: true });
+  });
+});

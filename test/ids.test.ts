@@ -1,0 +1,60 @@
+import * as fc from 'fast-check';
+import { TypeID } from 'typeid-js';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { schema } from '../mikro-orm.config.ts';
+import { openDatabase } from '../src/platform/database.ts';
+import type { Database } from '../src/platform/database.ts';
+import { decodeId, deriveId, encodeId, ID_PREFIXES, idTime, lowestIdAt, newId } from '../src/platform/ids.ts';
+import type { IdKind } from '../src/platform/ids.ts';
+import { createTestDatabase } from './harness/database.ts';
+
+let own: Awaited<ReturnType<typeof createTestDatabase>>;
+let database: Database;
+
+beforeAll(async () => {
+  own = await createTestDatabase();
+  database = await openDatabase({ url: own.url, poolSize: 1, schema });
+});
+afterAll(async () => {
+  await database.close();
+  await own.drop();
+});
+
+const kind = fc.constantFrom(...(Object.keys(ID_PREFIXES) as IdKind[]));
+
+it('shows every UUID as the TypeID library does, and reads it back', () => {
+  fc.assert(
+    fc.property(kind, fc.uuid(), (of, uuid) => {
+      const id = encodeId(of, uuid);
+      expect(id).toBe(TypeID.fromUUID(ID_PREFIXES[of], uuid).toString());
+      expect(decodeId(of, id)).toBe(uuid);
+    }),
+  );
+});
+
+it('takes nothing for an id of another kind, or for one at all', () => {
+  expect(decodeId('webhook', encodeId('event', newId()))).toBeNull();
+  fc.assert(
+    fc.property(fc.string({ maxLength: 80 }), (text) => decodeId('webhook', text) === null || text.startsWith('wh_')),
+  );
+});
+
+it('makes ascending ids of this moment', () => {
+  const before = Date.now();
+  const ids = Array.from({ length: 1_000 }, newId);
+  expect(ids.toSorted((a, b) => (a < b ? -1 : 1))).toEqual(ids);
+  expect(idTime(ids[0]!)).toBeGreaterThanOrEqual(before);
+  expect(idTime(ids.at(-1)!)).toBeLessThanOrEqual(Date.now() + 1);
+  expect(lowestIdAt(before) <= ids[0]!).toBe(true);
+});
+
+it('derives the same id in SQL, with the base’s millisecond, as a UUIDv7', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.uuid(), fc.oneof(fc.uuid(), fc.nat().map(String)), async (base, salt) => {
+      const [row] = await database.sql.query<{ id: string }>(`select derive_id($1, $2) as id`, [base, salt]);
+      expect(deriveId(base, salt)).toBe(row!.id);
+      expect(row!.id.slice(0, 13)).toBe(base.slice(0, 13));
+      expect(row!.id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    }),
+  );
+});
