@@ -111,7 +111,7 @@ export const createGraphqlServer = (services: Services, options: GraphqlServerOp
     log,
     limits: options.socketLimits ?? {},
     schema,
-    envelop: (door) => yoga.getEnveloped({ door } as never) as never,
+    envelop: (door) => yoga.getEnveloped({ door } as never),
   });
 
   return {
