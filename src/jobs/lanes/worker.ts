@@ -32,8 +32,8 @@ const MOST_LANES = 5_000;
 const HEARTBEAT_MS = 3_000;
 /** Without a renewal for this long the lanes may be somebody else's: nothing is sent. Below pg-boss's 10 s. */
 const LEASE_MS = 8_000;
-/** Reads of lanes at once, so that settles find a connection. */
-const READS_AT_ONCE = 10;
+/** Reads of lanes at once: fewer than a worker's pool has connections, so that settles find one. */
+const READS_AT_ONCE = 6;
 const READ_RETRY_MS = 500;
 const CANCEL_SLICE = 1_000;
 const EXPIRED = { code: 'UNKNOWN', message: 'Not delivered within 7 days.' } as const;
