@@ -1,4 +1,5 @@
 import { Migration0001Foundation } from './migrations/0001-foundation.ts';
+import { Migration0003Desk } from './migrations/0003-desk.ts';
 import type { DatabaseSchema } from './src/platform/database.ts';
 import { RegisteredEventType } from './src/domain/events/eventType.ts';
 import { ApiKey } from './src/domain/tenants/apiKey.ts';
@@ -8,5 +9,5 @@ import { Webhook } from './src/domain/webhooks/webhook.ts';
 /** The entities and migrations of this installation, in order. Migrations only ever go forward. */
 export const schema: DatabaseSchema = {
   entities: [Tenant, ApiKey, Webhook, RegisteredEventType],
-  migrations: [Migration0001Foundation],
+  migrations: [Migration0001Foundation, Migration0003Desk],
 };

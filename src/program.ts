@@ -6,7 +6,9 @@ import type { Config } from './config.ts';
 import { findDelivery } from './domain/deliveries/history.ts';
 import type { Settlement } from './domain/deliveries/settlement.ts';
 import { createTestDeliveries } from './domain/deliveries/testDelivery.ts';
-import type { Publisher } from './domain/events/event.ts';
+import { deskModule } from './domain/desk/deskModule.ts';
+import type { PublishedEvent, Publisher } from './domain/events/event.ts';
+import { Catalogue } from './domain/events/catalogue.ts';
 import { EventTypes } from './domain/events/eventTypes.ts';
 import { createPublisher } from './domain/events/publisher.ts';
 import { FeedReader } from './domain/feed/feedReader.ts';
@@ -35,6 +37,7 @@ import { AddressPolicy, parseCidrs } from './platform/outbound/addresses.ts';
 import { createSender } from './platform/outbound/sender.ts';
 import { checkTarget } from './platform/outbound/target.ts';
 import { databaseProbe } from './platform/outage.ts';
+import { buildSchema } from './schema/index.ts';
 import { createGraphqlServer } from './schema/server.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
@@ -152,9 +155,12 @@ export const startProgram = async (config: Config): Promise<Program> => {
       });
     }
 
+    const modules = config.desk ? [deskModule] : [];
+    const eventTypes = new EventTypes(database, new Catalogue(modules));
+    const publisher = counting(createPublisher({ database, bell, now: Date.now, mend }), metrics);
+
     const routes: Route[] = [];
     if (config.roles.has('api')) {
-      const eventTypes = new EventTypes(database);
       const authenticator = new Authenticator(database, notifications, (error) =>
         log.warn({ err: error }, 'could not write when keys were last used'),
       );
@@ -167,7 +173,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
           webhooks: new Webhooks(database, box, bell, (text) => checkTarget(text, policy)),
           webhookList: new WebhookList(database),
           eventTypes,
-          publisher: counting(createPublisher({ database, bell, now: Date.now, mend }), metrics),
+          publisher,
           testDeliveries: createTestDeliveries({
             database,
             sender,
@@ -182,6 +188,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
           feed,
         },
         {
+          schema: await buildSchema({ desk: config.desk }),
           authenticator,
           allowedOrigins: config.allowedOrigins,
           isDatabaseReachable: databaseProbe(url),
@@ -232,13 +239,27 @@ export const startProgram = async (config: Config): Promise<Program> => {
   }
 };
 
-const counting = (publisher: Publisher, metrics: Metrics): Publisher => ({
-  publish: async (tenantId, source, events) => {
-    const published = await publisher.publish(tenantId, source, events);
+const counting = (publisher: Publisher, metrics: Metrics): Publisher => {
+  const count = (published: readonly PublishedEvent[]): void =>
     metrics.publishes.inc(published.filter((one) => !one.duplicate).length);
-    return published;
-  },
-});
+  return {
+    publish: async (tenantId, source, events) => {
+      const published = await publisher.publish(tenantId, source, events);
+      count(published);
+      return published;
+    },
+    publishIn: async (...args) => {
+      const written = await publisher.publishIn(...args);
+      return {
+        published: written.published,
+        ring: () => {
+          count(written.published);
+          written.ring();
+        },
+      };
+    },
+  };
+};
 
 const OUTCOMES: Readonly<Partial<Record<Settlement['status'], DeliveryOutcome>>> = {
   DELIVERED: 'delivered',

@@ -37,8 +37,11 @@ export interface Database {
   readonly sql: Sql;
   /** A unit of work of its own, for the control plane. */
   em(): SqlEntityManager;
-  /** Commits when `work` resolves and rolls back when it throws. Never hold one over a network call. */
-  transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
+  /**
+   * Commits when `work` resolves and rolls back when it throws. Never hold one over a network call. `em` works on
+   * entities in the same transaction; what it is to write has to be flushed by then.
+   */
+  transaction<T>(work: (sql: Sql, em: SqlEntityManager) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
 
@@ -106,12 +109,16 @@ export const openDatabase = async ({ url, poolSize, schema, applicationName }: D
     sql: sqlOf(orm.em.fork()),
     em: () => orm.em.fork(),
     // Kysely's own, not the entity manager's, which loses a pooled client where BEGIN fails.
-    transaction: (work) =>
-      orm.em
-        .fork()
+    transaction: (work) => {
+      const em = orm.em.fork();
+      return em
         .getKysely()
         .transaction()
-        .execute((trx) => work(sqlOn(trx))),
+        .execute((trx) => {
+          em.setTransactionContext(trx);
+          return work(sqlOn(trx), em);
+        });
+    },
     close: () => orm.close(),
   };
 };

@@ -1,3 +1,4 @@
+import type { GraphQLSchema } from 'graphql';
 import { builder } from './builder.ts';
 import './errors.ts';
 import './apiKey.ts';
@@ -10,5 +11,24 @@ import './eventType.ts';
 import './feed.ts';
 import './node.ts';
 
-/** The whole GraphQL schema. `schema.graphql` is its text. */
-export const schema = builder.toSchema();
+export interface SchemaOptions {
+  /** Whether the service desk has its types in it. */
+  readonly desk: boolean;
+}
+
+let core: GraphQLSchema | null = null;
+let whole: Promise<GraphQLSchema> | null = null;
+
+/**
+ * The GraphQL schema, each made once. `schema.graphql` is the text of the one with everything. What belongs to a module
+ * is loaded only where it is wanted; the core is made before, because what the builder once knows it keeps.
+ */
+export const buildSchema = async ({ desk }: SchemaOptions): Promise<GraphQLSchema> => {
+  core ??= builder.toSchema();
+  return desk ? (whole ??= withDesk()) : core;
+};
+
+const withDesk = async (): Promise<GraphQLSchema> => {
+  await import('./desk/index.ts');
+  return builder.toSchema();
+};

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { GraphQLSchema } from 'graphql';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import { createYoga } from 'graphql-yoga';
 import type { Plugin } from 'graphql-yoga';
@@ -7,7 +8,6 @@ import type { Logger } from '../platform/logs.ts';
 import type { Authenticator, Caller } from '../domain/tenants/authenticator.ts';
 import { isAllowedOrigin, keyOfHeaders } from './authentication.ts';
 import type { Context, Services } from './builder.ts';
-import { schema } from './index.ts';
 import { createLoaders } from './loaders.ts';
 import { unlessOutage, useOperations } from './operations.ts';
 import { createSockets } from './sockets.ts';
@@ -17,6 +17,7 @@ import { publicError, topLevelError, unauthorized } from './topLevelErrors.ts';
 const MAX_BODY_BYTES = 8 * 1_024 * 1_024;
 
 export interface GraphqlServerOptions {
+  readonly schema: GraphQLSchema;
   readonly authenticator: Authenticator;
   /** Web origins besides this server's own that may use it from a browser. */
   readonly allowedOrigins: readonly string[] | null;
@@ -57,7 +58,7 @@ const contextOf = (services: Services, { caller, signal }: Door): Context => ({
 });
 
 export const createGraphqlServer = (services: Services, options: GraphqlServerOptions): GraphqlServer => {
-  const { authenticator, allowedOrigins, isDatabaseReachable, isProduction, log } = options;
+  const { authenticator, allowedOrigins, isDatabaseReachable, isProduction, log, schema } = options;
   const playground = createPlayground();
 
   /** Who asks is settled before anything is parsed. Over a WebSocket it was when the connection was made. */

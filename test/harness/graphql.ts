@@ -7,8 +7,10 @@ import { pino } from 'pino';
 import { schema } from '../../mikro-orm.config.ts';
 import type { Ring } from '../../src/domain/deliveries/bell.ts';
 import { findDelivery } from '../../src/domain/deliveries/history.ts';
+import { deskModule } from '../../src/domain/desk/deskModule.ts';
 import { NotFoundError } from '../../src/domain/errors.ts';
 import { createPublisher } from '../../src/domain/events/publisher.ts';
+import { Catalogue } from '../../src/domain/events/catalogue.ts';
 import { EventTypes } from '../../src/domain/events/eventTypes.ts';
 import { FeedReader } from '../../src/domain/feed/feedReader.ts';
 import { ApiKeys } from '../../src/domain/tenants/apiKeys.ts';
@@ -24,6 +26,7 @@ import type { Notifications } from '../../src/platform/notifications.ts';
 import { databaseProbe } from '../../src/platform/outage.ts';
 import { SecretBox } from '../../src/platform/secrets.ts';
 import type { Services } from '../../src/schema/builder.ts';
+import { buildSchema } from '../../src/schema/index.ts';
 import { createGraphqlServer } from '../../src/schema/server.ts';
 import type { GraphqlServer, GraphqlServerOptions } from '../../src/schema/server.ts';
 import { createTestDatabase } from './database.ts';
@@ -113,7 +116,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
     apiKeys: new ApiKeys(database),
     webhooks: new Webhooks(database, secrets, bell, checkUrl),
     webhookList: new WebhookList(database),
-    eventTypes: new EventTypes(database),
+    eventTypes: new EventTypes(database, new Catalogue([deskModule])),
     publisher: createPublisher({ database, bell, now: Date.now, mend: async () => false }),
     testDeliveries: {
       send: async (tenantId, webhookId) => {
@@ -125,6 +128,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
     feed,
   };
   const graphql = createGraphqlServer(options.services?.(services) ?? services, {
+    schema: await buildSchema({ desk: true }),
     authenticator,
     allowedOrigins: null,
     isDatabaseReachable: databaseProbe(url),

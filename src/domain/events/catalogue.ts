@@ -14,44 +14,6 @@ export interface CatalogueEntry {
 /** The type of a test delivery where the webhook subscribes to wildcards only: never published or registered. */
 export const TEST_EVENT_TYPE = 'webhook.test';
 
-const TICKET = {
-  ticket_id: 'tkt_01jd8m4r5vf0ttb7s3q9w2x6ye',
-  ticket_number: 'TIC-1042',
-  title: 'Printer on the second floor is offline',
-  status_id: 'new',
-  status_name: 'New',
-  priority_id: 'high',
-  priority_name: 'High',
-  client_id: 'cli_01jd8m3zk9e5ra6c8n1p4t7vwx',
-  client_name: 'Acme Dental',
-  contact_name_id: null,
-  contact_name: 'Dana Reyes',
-  contact_email: 'dana.reyes@acme.example',
-  assigned_to: null,
-  assigned_to_name: null,
-  assigned_team_id: null,
-  board_id: 'support',
-  board_name: 'Support',
-  category_id: null,
-  subcategory_id: null,
-  is_closed: false,
-  entered_at: '2026-03-02T09:15:00.000Z',
-  updated_at: '2026-03-02T09:15:00.000Z',
-  closed_at: null,
-  due_date: null,
-  tags: ['hardware'],
-  url: null,
-  suppress_contact_notifications: false,
-  suppress_internal_notifications: false,
-};
-
-const live = (name: string, description: string, changes: Readonly<Record<string, unknown>>): CatalogueEntry => ({
-  name,
-  description,
-  status: 'LIVE',
-  example: { ...TICKET, ...changes },
-});
-
 const reserved = (name: string, description: string): CatalogueEntry => ({
   name,
   description: `${description} Reserved: nothing publishes it yet.`,
@@ -59,43 +21,14 @@ const reserved = (name: string, description: string): CatalogueEntry => ({
   example: null,
 });
 
-/** Every built-in event type, in the order in which it is listed. */
-export const CATALOGUE: readonly CatalogueEntry[] = [
-  live('ticket.created', 'A ticket was opened.', {}),
-  live('ticket.updated', 'Fields of a ticket changed; `changes` has each with its previous and new value.', {
-    priority_id: 'urgent',
-    priority_name: 'Urgent',
-    updated_at: '2026-03-02T09:40:00.000Z',
-    changes: { priority: { previous: 'high', new: 'urgent' } },
-  }),
-  live('ticket.status_changed', 'A ticket moved to another status; the previous one is told besides.', {
-    status_id: 'in_progress',
-    status_name: 'In progress',
-    updated_at: '2026-03-02T09:45:00.000Z',
-    previous_status_id: 'new',
-    previous_status_name: 'New',
-  }),
-  live('ticket.assigned', 'A ticket was given to somebody.', {
-    assigned_to: 'sam',
-    assigned_to_name: 'sam',
-    updated_at: '2026-03-02T09:50:00.000Z',
-  }),
-  live('ticket.closed', 'A ticket reached a status that closes it.', {
-    status_id: 'closed',
-    status_name: 'Closed',
-    is_closed: true,
-    updated_at: '2026-03-02T11:05:00.000Z',
-    closed_at: '2026-03-02T11:05:00.000Z',
-  }),
-  live('ticket.comment.added', 'Somebody commented on a ticket, in public or internally.', {
-    updated_at: '2026-03-02T10:00:00.000Z',
-    comment: {
-      text: 'The print server was restarted; please try again.',
-      author: 'sam',
-      timestamp: '2026-03-02T10:00:00.000Z',
-      is_internal: false,
-    },
-  }),
+/** The names that are kept for what AlgaPSA publishes under them. */
+export const RESERVED_TYPES: readonly CatalogueEntry[] = [
+  reserved('ticket.created', 'A ticket was opened.'),
+  reserved('ticket.updated', 'Fields of a ticket changed.'),
+  reserved('ticket.status_changed', 'A ticket moved to another status.'),
+  reserved('ticket.assigned', 'A ticket was given to somebody.'),
+  reserved('ticket.closed', 'A ticket reached a status that closes it.'),
+  reserved('ticket.comment.added', 'Somebody commented on a ticket.'),
   reserved('project.created', 'A project was set up.'),
   reserved('project.updated', 'Fields of a project changed.'),
   reserved('project.status_changed', 'A project moved to another status.'),
@@ -132,7 +65,24 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
   reserved('custom.event', 'A name for whatever a tenant makes of it.'),
 ];
 
-const BY_NAME = new Map(CATALOGUE.map((entry) => [entry.name, entry]));
+/** The built-in event types of an installation. */
+export class Catalogue {
+  readonly #byName: ReadonlyMap<string, CatalogueEntry>;
 
-/** The built-in type of this name. */
-export const builtIn = (name: string): CatalogueEntry | undefined => BY_NAME.get(name);
+  /** Reserved names in their order, each as the module that publishes it says; then what else modules publish. */
+  constructor(modules: readonly { readonly eventTypes: readonly CatalogueEntry[] }[]) {
+    this.#byName = new Map(
+      [...RESERVED_TYPES, ...modules.flatMap(({ eventTypes }) => eventTypes)].map((entry) => [entry.name, entry]),
+    );
+  }
+
+  /** In the order in which they are listed. */
+  get entries(): readonly CatalogueEntry[] {
+    return [...this.#byName.values()];
+  }
+
+  /** The built-in type of this name. */
+  find(name: string): CatalogueEntry | undefined {
+    return this.#byName.get(name);
+  }
+}

@@ -27,12 +27,13 @@ interface EventRow {
   readonly entity_id: string | null;
   readonly source: string;
   readonly is_test: boolean;
+  readonly hops: number;
   readonly occurred_at: number;
   readonly published_at: number;
   readonly body: string;
 }
 
-const COLUMNS = `id, tenant_id, type, entity_id, source, is_test,
+const COLUMNS = `id, tenant_id, type, entity_id, source, is_test, hops,
   epoch_ms(occurred_at) as occurred_at, epoch_ms(published_at) as published_at, body`;
 
 /** The events with these ids, tests too; those of other tenants and those that are not kept any more are left out. */
@@ -111,6 +112,7 @@ const eventOf = (row: EventRow): EventRecord => ({
   entityId: row.entity_id,
   source: row.source,
   isTest: row.is_test,
+  hops: row.hops,
   occurredAt: dateOf(row.occurred_at),
   publishedAt: dateOf(row.published_at),
   body: row.body,

@@ -4,8 +4,8 @@ import { z } from 'zod';
 import type { Database } from '../../platform/database.ts';
 import { ConflictError, ValidationError } from '../errors.ts';
 import { exactText, parseInput, text } from '../text.ts';
-import { builtIn, CATALOGUE, TEST_EVENT_TYPE } from './catalogue.ts';
-import type { CatalogueEntry, EventTypeStatus } from './catalogue.ts';
+import { TEST_EVENT_TYPE } from './catalogue.ts';
+import type { Catalogue, CatalogueEntry, EventTypeStatus } from './catalogue.ts';
 import type { NewEvent } from './event.ts';
 import { RegisteredEventType } from './eventType.ts';
 import { compileSchema, isDeeperThan, MAX_JSON_DEPTH, UnusableSchemaError } from './payloadSchema.ts';
@@ -54,13 +54,15 @@ const BELIEVED_MS = 1_000;
 /** The vocabulary of events: what is built in, and what a tenant registered. Every method takes the tenant first. */
 export class EventTypes {
   readonly #database: Database;
+  readonly #catalogue: Catalogue;
   /** By tenant and name. Only what exists is kept, so that a name can be published as soon as it is registered. */
   readonly #registered = new LRUCache<string, RegisteredEventType>({ max: 10_000, ttl: BELIEVED_MS });
   /** By the schema's text: it says all there is to say about the check. */
   readonly #checks = new LRUCache<string, PayloadCheck>({ max: 500 });
 
-  constructor(database: Database) {
+  constructor(database: Database, catalogue: Catalogue) {
     this.#database = database;
+    this.#catalogue = catalogue;
   }
 
   /** Built-in ones in the catalogue's order, then the tenant's own by name. */
@@ -70,8 +72,8 @@ export class EventTypes {
       .find(RegisteredEventType, { tenantId }, { orderBy: { name: 'asc' }, disableIdentityMap: true });
     const own = new Map(rows.map((row) => [row.name, row]));
     const types = [
-      ...CATALOGUE.map((entry) => describe(own.get(entry.name), entry)),
-      ...rows.filter((row) => !builtIn(row.name)).map((row) => describe(row, undefined)),
+      ...this.#catalogue.entries.map((entry) => describe(own.get(entry.name), entry)),
+      ...rows.filter((row) => !this.#catalogue.find(row.name)).map((row) => describe(row, undefined)),
     ];
     const search = filter.search?.toLowerCase() ?? '';
     return types.filter(
@@ -87,7 +89,7 @@ export class EventTypes {
    */
   async register(tenantId: string, input: EventTypeInput): Promise<EventType> {
     const { name, description, deprecated } = parseInput(typeInput, input);
-    if (builtIn(name)?.status === 'LIVE') {
+    if (this.#catalogue.find(name)?.status === 'LIVE') {
       throw new ConflictError('This type is built in and live: choose another name.', ['input', 'name']);
     }
     if (name === TEST_EVENT_TYPE) {
@@ -115,7 +117,7 @@ export class EventTypes {
       });
     });
     this.#registered.delete(cacheKey(tenantId, name));
-    return describe(row, builtIn(name));
+    return describe(row, this.#catalogue.find(name));
   }
 
   /** The event as it may be published, or ValidationError with a path below `input`. */
@@ -132,8 +134,8 @@ export class EventTypes {
   /** The example of a type, for a test delivery; null where the type has none, undefined for an unknown type. */
   async exampleOf(tenantId: string, name: string): Promise<Record<string, unknown> | null | undefined> {
     const own = isName(name) ? (await this.#find(tenantId, [name])).get(name) : undefined;
-    if (!own && !builtIn(name)) return undefined;
-    const example = own ? parsed(own.example) : builtIn(name)?.example;
+    if (!own && !this.#catalogue.find(name)) return undefined;
+    const example = own ? parsed(own.example) : this.#catalogue.find(name)?.example;
     return isObject(example) ? example : null;
   }
 
@@ -142,12 +144,15 @@ export class EventTypes {
     inputs: readonly EventInput[],
     pathOf: (index: number) => readonly string[],
   ): Promise<NewEvent[]> {
-    const names = new Set(inputs.map(({ type }) => type).filter((type) => builtIn(type)?.status !== 'LIVE'));
+    const isLive = (type: string): boolean => this.#catalogue.find(type)?.status === 'LIVE';
+    const names = new Set(inputs.map(({ type }) => type).filter((type) => !isLive(type)));
     const own = await this.#find(tenantId, [...names].filter(isName));
     return inputs.map((input, index) => {
       const path = pathOf(index);
       const type = own.get(input.type);
-      if (!type && builtIn(input.type)?.status !== 'LIVE') throw unpublishable(input.type, path);
+      if (!type && !isLive(input.type)) {
+        throw unpublishable(input.type, this.#catalogue.find(input.type) !== undefined, path);
+      }
       const { idempotencyKey, entityId } = parseInput(eventInput, input, path);
       const data = this.#checkData(input.data, type, [...path, 'data']);
       return {
@@ -256,8 +261,8 @@ const describe = (own: RegisteredEventType | undefined, entry: CatalogueEntry | 
   builtIn: own === undefined,
 });
 
-const unpublishable = (type: string, path: readonly string[]): ValidationError => {
-  const why = builtIn(type) ? 'is reserved' : 'is unknown';
+const unpublishable = (type: string, isReserved: boolean, path: readonly string[]): ValidationError => {
+  const why = isReserved ? 'is reserved' : 'is unknown';
   const shown = JSON.stringify(type.slice(0, 128));
   return new ValidationError(`The event type ${shown} ${why}: register it with eventTypeRegister first.`, [
     ...path,

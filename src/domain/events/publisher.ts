@@ -5,7 +5,7 @@ import type { LaneBell } from '../deliveries/bell.ts';
 import { envelope } from '../deliveries/envelope.ts';
 import { MAX_OPEN_MS } from '../deliveries/schedule.ts';
 import { ConflictError } from '../errors.ts';
-import type { EventRecord, NewEvent, PublishedEvent, Publisher } from './event.ts';
+import type { EventRecord, NewEvent, PublishedEvent, Publisher, WrittenEvents } from './event.ts';
 import { coveringPatterns } from './patterns.ts';
 
 /** An idempotency key is remembered this long. */
@@ -30,11 +30,11 @@ interface Match {
 export const PUBLISH = `/*publish*/
 with input as materialized (
   select * from json_to_recordset($1::json) as input(
-    ord int, id uuid, tenant_id uuid, type text, patterns text, entity_id text, source text,
+    ord int, id uuid, tenant_id uuid, type text, patterns text, entity_id text, source text, hops smallint,
     occurred_at timestamptz, published_at timestamptz, body text)
 ), events as (
-  insert into event (id, tenant_id, type, entity_id, source, occurred_at, published_at, body)
-  select id, tenant_id, type, entity_id, source, occurred_at, published_at, body from input
+  insert into event (id, tenant_id, type, entity_id, source, hops, occurred_at, published_at, body)
+  select id, tenant_id, type, entity_id, source, hops, occurred_at, published_at, body from input
 ), matches as materialized (
   select distinct i.ord, i.id as event_id, i.tenant_id, i.type, w.id as webhook_id, w.status, w.payload_fields
   from input i
@@ -67,7 +67,7 @@ on conflict (tenant_id, key) do update
 returning key`;
 
 const READ_KEYS = `/*read_event_keys*/
-select k.key, encode(k.fingerprint, 'hex') as fingerprint, k.matched_count, e.id, e.type, e.entity_id, e.source,
+select k.key, encode(k.fingerprint, 'hex') as fingerprint, k.matched_count, e.id, e.type, e.entity_id, e.source, e.hops,
   epoch_ms(e.occurred_at) as occurred_at, epoch_ms(e.published_at) as published_at, e.body
 from event_key k join event e on e.id = k.event_id and e.tenant_id = k.tenant_id
 where k.tenant_id = $1 and k.key = any($2)`;
@@ -85,6 +85,7 @@ interface KeyRow {
   readonly type: string;
   readonly entity_id: string | null;
   readonly source: string;
+  readonly hops: number;
   readonly occurred_at: number;
   readonly published_at: number;
   readonly body: string;
@@ -111,6 +112,7 @@ export const newEventRecord = (
   event: NewEvent,
   now: number,
   isTest: boolean,
+  hops = 0,
 ): EventRecord => {
   const id = newId();
   const occurredAt = event.occurredAt ?? new Date(now);
@@ -121,6 +123,7 @@ export const newEventRecord = (
     entityId: event.entityId ?? null,
     source,
     isTest,
+    hops,
     occurredAt,
     publishedAt: new Date(now),
     body: envelope({ eventId: id, tenantId, type: event.type, occurredAt, data: event.data, isTest }),
@@ -182,57 +185,34 @@ export const createPublisher = ({ database, bell, now, mend }: PublisherOptions)
     return records.map((event) => ({ event, matchedCount: byId.get(event.id)?.matched ?? 0, duplicate: false }));
   };
 
-  const publishKeyed = async (
-    tenantId: string,
-    source: string,
-    events: readonly NewEvent[],
-  ): Promise<PublishedEvent[]> => {
+  const publishIn: Publisher['publishIn'] = async (sql, tenantId, source, events, { hops } = {}) => {
     const firstByKey = new Map<string, number>();
-    const prints = events.map(fingerprint);
+    const prints = events.map((event) => (event.idempotencyKey === undefined ? '' : fingerprint(event)));
     for (const [index, event] of events.entries()) {
       if (event.idempotencyKey === undefined) continue;
       const first = firstByKey.get(event.idempotencyKey);
       if (first === undefined) firstByKey.set(event.idempotencyKey, index);
       else if (prints[first] !== prints[index]) throw keyConflict(index);
     }
-    const records = events.map((event) => newEventRecord(tenantId, source, event, now(), false));
-
-    const { fresh, matches, known } = await database.transaction(async (sql) => {
-      const claims = [...firstByKey].map(([key, index]) => ({
-        key,
-        fingerprint: prints[index]!,
-        event_id: records[index]!.id,
-      }));
-      const claimed = new Set(
-        (await sql.query<{ key: string }>(CLAIM_KEYS, [tenantId, JSON.stringify(claims), KEY_LIFE_MS])).map(
-          (r) => r.key,
-        ),
-      );
-      const taken = claims.filter((claim) => !claimed.has(claim.key));
-      const known = new Map<string, KeyRow>();
-      if (taken.length > 0) {
-        const rows = await sql.query<KeyRow>(READ_KEYS, [tenantId, taken.map((claim) => claim.key)]);
-        for (const row of rows) known.set(row.key, row);
-        for (const claim of taken) {
-          if (known.get(claim.key)?.fingerprint !== claim.fingerprint) throw keyConflict(firstByKey.get(claim.key)!);
-        }
-      }
-      const fresh = records.filter((_, index) => {
-        const key = events[index]!.idempotencyKey;
-        return key === undefined || (claimed.has(key) && firstByKey.get(key) === index);
-      });
-      const matches = fresh.length === 0 ? [] : await write(sql, fresh);
-      const byId = new Map(matches.map((match) => [match.event_id, match.matched]));
-      const counts = claims
-        .filter((claim) => claimed.has(claim.key))
-        .map((claim) => ({ event_id: claim.event_id, key: claim.key, matched: byId.get(claim.event_id) ?? 0 }));
-      if (counts.length > 0) await sql.query(COUNT_MATCHES, [tenantId, JSON.stringify(counts)]);
-      return { fresh, matches, known };
+    const records = events.map((event) => newEventRecord(tenantId, source, event, now(), false, hops));
+    const claims = [...firstByKey].map(([key, index]) => ({
+      key,
+      fingerprint: prints[index]!,
+      event_id: records[index]!.id,
+    }));
+    const known = await claimKeys(sql, tenantId, claims, (key) => keyConflict(firstByKey.get(key)!));
+    const fresh = records.filter((_, index) => {
+      const key = events[index]!.idempotencyKey;
+      return key === undefined || (!known.has(key) && firstByKey.get(key) === index);
     });
-
-    ring(fresh, matches);
+    const matches = fresh.length === 0 ? [] : await write(sql, fresh);
     const matchedById = new Map(matches.map((match) => [match.event_id, match.matched]));
-    return events.map((event, index) => {
+    const counts = claims
+      .filter((claim) => !known.has(claim.key))
+      .map((claim) => ({ ...claim, matched: matchedById.get(claim.event_id) ?? 0 }));
+    if (counts.length > 0) await sql.query(COUNT_MATCHES, [tenantId, JSON.stringify(counts)]);
+
+    const published = events.map((event, index) => {
       const key = event.idempotencyKey;
       const first = key === undefined ? index : firstByKey.get(key)!;
       const row = key === undefined ? undefined : known.get(key);
@@ -240,6 +220,17 @@ export const createPublisher = ({ database, bell, now, mend }: PublisherOptions)
       const record = records[first]!;
       return { event: record, matchedCount: matchedById.get(record.id) ?? 0, duplicate: first !== index };
     });
+    return { published, ring: () => ring(fresh, matches) };
+  };
+
+  const publishKeyed = async (
+    tenantId: string,
+    source: string,
+    events: readonly NewEvent[],
+  ): Promise<PublishedEvent[]> => {
+    const written: WrittenEvents = await database.transaction((sql) => publishIn(sql, tenantId, source, events));
+    written.ring();
+    return written.published;
   };
 
   const ring = (records: readonly EventRecord[], matches: readonly Match[]): void => {
@@ -256,6 +247,7 @@ export const createPublisher = ({ database, bell, now, mend }: PublisherOptions)
   };
 
   return {
+    publishIn,
     publish: async (tenantId, source, events) => {
       if (events.some((event) => event.idempotencyKey !== undefined)) {
         try {
@@ -270,6 +262,31 @@ export const createPublisher = ({ database, bell, now, mend }: PublisherOptions)
   };
 };
 
+interface KeyClaim {
+  readonly key: string;
+  readonly fingerprint: string;
+  readonly event_id: string;
+}
+
+/** Takes the keys that are free; answers the others with what they stand for. Throws where that is something else. */
+const claimKeys = async (
+  sql: Sql,
+  tenantId: string,
+  claims: readonly KeyClaim[],
+  conflict: (key: string) => ConflictError,
+): Promise<ReadonlyMap<string, KeyRow>> => {
+  if (claims.length === 0) return new Map();
+  const rows = await sql.query<{ key: string }>(CLAIM_KEYS, [tenantId, JSON.stringify(claims), KEY_LIFE_MS]);
+  const claimed = new Set(rows.map((row) => row.key));
+  const taken = claims.filter((claim) => !claimed.has(claim.key));
+  if (taken.length === 0) return new Map();
+  const present = await sql.query<KeyRow>(READ_KEYS, [tenantId, taken.map((claim) => claim.key)]);
+  const known = new Map(present.map((row) => [row.key, row]));
+  const other = taken.find((claim) => known.get(claim.key)?.fingerprint !== claim.fingerprint);
+  if (other) throw conflict(other.key);
+  return known;
+};
+
 const inputRow = (record: EventRecord, ord: number): Record<string, unknown> => ({
   ord,
   id: record.id,
@@ -278,6 +295,7 @@ const inputRow = (record: EventRecord, ord: number): Record<string, unknown> => 
   patterns: coveringPatterns(record.type).join(' '),
   entity_id: record.entityId,
   source: record.source,
+  hops: record.hops,
   occurred_at: record.occurredAt,
   published_at: record.publishedAt,
   body: record.body,
@@ -290,6 +308,7 @@ const recordOf = (tenantId: string, row: KeyRow): EventRecord => ({
   entityId: row.entity_id,
   source: row.source,
   isTest: false,
+  hops: row.hops,
   occurredAt: new Date(row.occurred_at),
   publishedAt: new Date(row.published_at),
   body: row.body,
