@@ -1,6 +1,10 @@
 import { Migration0001Foundation } from './migrations/0001-foundation.ts';
 import { Migration0003Desk } from './migrations/0003-desk.ts';
 import type { DatabaseSchema } from './src/platform/database.ts';
+import { Asset } from './src/domain/desk/asset.ts';
+import { Client } from './src/domain/desk/client.ts';
+import { Ticket } from './src/domain/desk/ticket.ts';
+import { TicketComment } from './src/domain/desk/ticketComment.ts';
 import { RegisteredEventType } from './src/domain/events/eventType.ts';
 import { ApiKey } from './src/domain/tenants/apiKey.ts';
 import { Tenant } from './src/domain/tenants/tenant.ts';
@@ -8,6 +12,6 @@ import { Webhook } from './src/domain/webhooks/webhook.ts';
 
 /** The entities and migrations of this installation, in order. Migrations only ever go forward. */
 export const schema: DatabaseSchema = {
-  entities: [Tenant, ApiKey, Webhook, RegisteredEventType],
+  entities: [Tenant, ApiKey, Webhook, RegisteredEventType, Client, Ticket, TicketComment, Asset],
   migrations: [Migration0001Foundation, Migration0003Desk],
 };

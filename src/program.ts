@@ -6,7 +6,10 @@ import type { Config } from './config.ts';
 import { findDelivery } from './domain/deliveries/history.ts';
 import type { Settlement } from './domain/deliveries/settlement.ts';
 import { createTestDeliveries } from './domain/deliveries/testDelivery.ts';
+import { createChanges } from './domain/actions/changes.ts';
+import { Desk } from './domain/desk/desk.ts';
 import { deskModule } from './domain/desk/deskModule.ts';
+import { DeskReader } from './domain/desk/deskReader.ts';
 import type { PublishedEvent, Publisher } from './domain/events/event.ts';
 import { Catalogue } from './domain/events/catalogue.ts';
 import { EventTypes } from './domain/events/eventTypes.ts';
@@ -158,6 +161,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
     const modules = config.desk ? [deskModule] : [];
     const eventTypes = new EventTypes(database, new Catalogue(modules));
     const publisher = counting(createPublisher({ database, bell, now: Date.now, mend }), metrics);
+    const changes = createChanges({ database, publisher, mend });
 
     const routes: Route[] = [];
     if (config.roles.has('api')) {
@@ -185,6 +189,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
             find: (tenantId, id) => findDelivery(database.sql, tenantId, id),
             onRecorded: () => outbox.poke(),
           }),
+          desk: config.desk ? { changes: new Desk(changes), reader: new DeskReader(database) } : null,
           feed,
         },
         {

@@ -3,7 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { buildSchema, getNamedType, isInputObjectType } from 'graphql';
 import type { GraphQLInputType, GraphQLSchema } from 'graphql';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { encodeId, newId } from '../src/platform/ids.ts';
+import { decodeId, encodeId, newId } from '../src/platform/ids.ts';
+import { runSql } from './harness/database.ts';
+import { deskOf } from './harness/desk.ts';
 import { followFeed, pollFeed } from './harness/feed.ts';
 import { until } from './harness/program.ts';
 import { useScene } from './harness/scene.ts';
@@ -13,7 +15,10 @@ import type { TestTenant } from './harness/tenant.ts';
 const scene = useScene();
 
 /** What the first tenant has, and what nobody ever had. */
-type Ids = Record<'tenant' | 'key' | 'webhook' | 'event' | 'delivery' | 'attempt', string>;
+type Ids = Record<
+  'tenant' | 'key' | 'webhook' | 'event' | 'delivery' | 'attempt' | 'ticket' | 'comment' | 'client' | 'asset',
+  string
+>;
 let ours: Ids;
 let strangerKey: string;
 let stranger: TestTenant;
@@ -35,6 +40,7 @@ const prepare = async (): Promise<string> => {
   const idempotencyKey = `key-${++keys}`;
   await tenant.publish('ticket.created', { ours: true }, { idempotencyKey });
   await tenant.reached(id, 'DELIVERED');
+  const desk = await prepareDesk();
   const { viewer, events, deliveries } = await tenant.graphql(
     `{ viewer { tenant { id } apiKey { id } } events { nodes { id } } deliveries { nodes { id attempts { id } } } }`,
   );
@@ -45,8 +51,40 @@ const prepare = async (): Promise<string> => {
     event: events.nodes[0].id,
     delivery: deliveries.nodes[0].id,
     attempt: deliveries.nodes[0].attempts[0].id,
+    ...desk,
   };
   return idempotencyKey;
+};
+
+/** With a ticket that no webhook hears of, so that `receiver` gets what the tests publish and nothing else. */
+const prepareDesk = async (): Promise<Pick<Ids, 'ticket' | 'comment' | 'client' | 'asset'>> => {
+  const externalId = `ours-${++keys}`;
+  const { client } = await deskOf(scene.tenant).upsertClient({ externalId, name: 'Ours' });
+  const [ticket, comment, asset] = [newId(), newId(), newId()];
+  const execute = (statement: string, values: unknown[]) => runSql(scene.database.url, statement, values);
+  const values = [ticket, externalId, decodeId('client', client.id)];
+  const tenant = `(select tenant_id from client where external_id = $2)`;
+  await execute(
+    `insert into ticket (id, tenant_id, number, title, status, priority, client_id, external_id, created_at, updated_at)
+     values ($1, ${tenant}, ${keys}, 'Ours', 'open', 'low', $3, $2, now(), now())`,
+    values,
+  );
+  await execute(
+    `insert into ticket_comment (id, tenant_id, ticket_id, text, is_internal, created_at)
+     values ($1, ${tenant}, $3, 'Ours', true, now())`,
+    [comment, externalId, ticket],
+  );
+  await execute(
+    `insert into asset (id, tenant_id, external_id, name, asset_type, status, client_id, created_at, updated_at)
+     values ($1, ${tenant}, $2, 'Ours', 'server', 'active', $3, now(), now())`,
+    [asset, ...values.slice(1)],
+  );
+  return {
+    ticket: encodeId('ticket', ticket),
+    comment: encodeId('ticketComment', comment),
+    client: client.id,
+    asset: encodeId('asset', asset),
+  };
 };
 
 /** An id of each kind that nobody ever had. */
@@ -57,13 +95,17 @@ const nobodys: Ids = {
   event: encodeId('event', newId()),
   delivery: encodeId('delivery', newId()),
   attempt: encodeId('attempt', newId()),
+  ticket: encodeId('ticket', newId()),
+  comment: encodeId('ticketComment', newId()),
+  client: encodeId('client', newId()),
+  asset: encodeId('asset', newId()),
 };
 
 const error = '... on Error { code message path }';
 
 /** Every way to name an object, each used with an id that a stranger has no right to. Root fields by their name. */
 const OPERATIONS: Record<string, [kind: keyof Ids, operation: string][]> = {
-  node: (['tenant', 'key', 'webhook', 'event', 'delivery', 'attempt'] as const).map((kind) => [
+  node: (Object.keys(nobodys) as (keyof Ids)[]).map((kind) => [
     kind,
     `query ($id: ID!) { it: node(id: $id) { __typename id } }`,
   ]),
@@ -91,6 +133,34 @@ const OPERATIONS: Record<string, [kind: keyof Ids, operation: string][]> = {
     ['webhook', `mutation ($id: ID!) { it: webhookRotateSecret(id: $id) { __typename ${error} } }`],
   ],
   webhookSendTest: [['webhook', `mutation ($id: ID!) { it: webhookSendTest(id: $id) { __typename ${error} } }`]],
+  ticket: [['ticket', `query ($id: ID!) { it: ticket(id: $id) { title comments { text } } }`]],
+  tickets: [['client', `query ($id: ID!) { it: tickets(filter: { clientId: $id }) { totalCount nodes { id } } }`]],
+  asset: [['asset', `query ($id: ID!) { it: asset(id: $id) { name } }`]],
+  client: [['client', `query ($id: ID!) { it: client(id: $id) { name } }`]],
+  ticketCreate: [
+    [
+      'client',
+      `mutation ($id: ID!) { it: ticketCreate(input: { title: "A", clientId: $id }) { __typename ${error} } }`,
+    ],
+  ],
+  ticketUpdate: [
+    ['ticket', `mutation ($id: ID!) { it: ticketUpdate(id: $id, input: { title: "B" }) { __typename ${error} } }`],
+    ['ticket', `mutation ($id: ID!) { it: ticketUpdate(id: $id, input: { title: "" }) { __typename ${error} } }`],
+    [
+      'client',
+      `mutation ($id: ID!) { it: ticketUpdate(id: "${nobodys.ticket}", input: { clientId: $id }) { __typename ${error} } }`,
+    ],
+  ],
+  ticketAssign: [
+    ['ticket', `mutation ($id: ID!) { it: ticketAssign(id: $id, assignedTo: "x") { __typename ${error} } }`],
+  ],
+  ticketChangeStatus: [
+    ['ticket', `mutation ($id: ID!) { it: ticketChangeStatus(id: $id, status: "open") { __typename ${error} } }`],
+  ],
+  ticketClose: [['ticket', `mutation ($id: ID!) { it: ticketClose(id: $id) { __typename ${error} } }`]],
+  ticketAddComment: [
+    ['ticket', `mutation ($id: ID!) { it: ticketAddComment(id: $id, input: { text: "x" }) { __typename ${error} } }`],
+  ],
   apiKeyRevoke: [['key', `mutation ($id: ID!) { it: apiKeyRevoke(id: $id) { __typename ${error} } }`]],
 };
 
@@ -138,7 +208,7 @@ describe('a tenant', () => {
     await tenant.publish(type);
     await until('the delivery', () => receiver.requests.length === 2);
     const own = await tenant.graphql(
-      `{ webhooks { edges { cursor } } deliveries { edges { cursor } } events { edges { cursor } } apiKeys { edges { cursor } } }`,
+      `{ ${['webhooks', 'deliveries', 'events', 'apiKeys', 'tickets', 'clients', 'assets'].map((list) => `${list} { edges { cursor } }`).join(' ')} }`,
     );
     for (const [list, { edges }] of Object.entries<any>(own)) {
       const page = await stranger.graphql(

@@ -7,6 +7,8 @@ import { GraphQLScalarType } from 'graphql';
 import { DateTimeResolver, JSONResolver } from 'graphql-scalars';
 import type { Sql } from '../platform/database.ts';
 import type { TestDeliveries } from '../domain/deliveries/delivery.ts';
+import type { Desk } from '../domain/desk/desk.ts';
+import type { DeskReader } from '../domain/desk/deskReader.ts';
 import type { Publisher } from '../domain/events/event.ts';
 import type { EventTypes } from '../domain/events/eventTypes.ts';
 import type { FeedReader } from '../domain/feed/feedReader.ts';
@@ -31,6 +33,8 @@ export interface Services {
   readonly eventTypes: EventTypes;
   readonly publisher: Publisher;
   readonly testDeliveries: TestDeliveries;
+  /** Null where the service desk is off: then the schema has nothing that asks for it. */
+  readonly desk: { readonly changes: Desk; readonly reader: DeskReader } | null;
   readonly feed: Pick<FeedReader, 'subscribe' | 'read'>;
 }
 

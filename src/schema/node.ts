@@ -14,15 +14,17 @@ import { forbidden } from './topLevelErrors.ts';
 import { WebhookType } from './webhook.ts';
 
 /** How an object of each kind is found, and the scope that it takes to see one. */
-interface Kind {
+export interface NodeKind {
   readonly scope: Scope | null;
   readonly type: Parameters<typeof brandWithType>[1];
   readonly find: (context: Context, id: string) => Promise<object | null>;
+  /** Whether there is any such thing here; left out: always. */
+  readonly isOn?: (context: Context) => boolean;
 }
 
 const MAX_IDS = 100;
 
-const KINDS: Partial<Record<IdKind, Kind>> = {
+const KINDS: Partial<Record<IdKind, NodeKind>> = {
   webhook: { scope: 'WEBHOOKS_READ', type: WebhookType, find: ({ loaders }, id) => loaders.webhook.load(id) },
   event: { scope: 'DELIVERIES_READ', type: EventType, find: ({ loaders }, id) => loaders.event.load(id) },
   delivery: { scope: 'DELIVERIES_READ', type: DeliveryType, find: ({ loaders }, id) => loaders.delivery.load(id) },
@@ -44,10 +46,15 @@ const KINDS: Partial<Record<IdKind, Kind>> = {
   },
 };
 
+/** Makes objects of a module's kind findable by id. */
+export const addNodeKind = (kind: IdKind, how: NodeKind): void => {
+  KINDS[kind] = how;
+};
+
 const findNode = async (context: Context, text: string): Promise<object | null> => {
   const id = decodeAnyId(text);
   const kind = id === null ? undefined : KINDS[id.kind];
-  if (id === null || kind === undefined) return null;
+  if (id === null || kind === undefined || kind.isOn?.(context) === false) return null;
   if (kind.scope !== null && !callerOf(context).apiKey.scopes.includes(kind.scope)) throw forbidden();
   const found = await kind.find(context, id.uuid);
   if (found !== null) brandWithType(found, kind.type);

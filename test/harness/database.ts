@@ -91,11 +91,14 @@ const urlOf = (name: string): string => {
   return url.href;
 };
 
-const administer = async (statement: string): Promise<void> => {
-  const client = new Client({ connectionString: process.env[SERVER]! });
+const administer = (statement: string): Promise<void> => runSql(process.env[SERVER]!, statement);
+
+/** Runs one statement on a connection of its own. */
+export const runSql = async (url: string, statement: string, values: unknown[] = []): Promise<void> => {
+  const client = new Client({ connectionString: url });
   await client.connect();
   try {
-    await client.query(statement);
+    await client.query(statement, values);
   } finally {
     await client.end();
   }

@@ -7,7 +7,10 @@ import { pino } from 'pino';
 import { schema } from '../../mikro-orm.config.ts';
 import type { Ring } from '../../src/domain/deliveries/bell.ts';
 import { findDelivery } from '../../src/domain/deliveries/history.ts';
+import { createChanges } from '../../src/domain/actions/changes.ts';
+import { Desk } from '../../src/domain/desk/desk.ts';
 import { deskModule } from '../../src/domain/desk/deskModule.ts';
+import { DeskReader } from '../../src/domain/desk/deskReader.ts';
 import { NotFoundError } from '../../src/domain/errors.ts';
 import { createPublisher } from '../../src/domain/events/publisher.ts';
 import { Catalogue } from '../../src/domain/events/catalogue.ts';
@@ -110,6 +113,8 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
     /^https?:\/\//.test(text) ? null : 'The URL must start with https:// or http://.';
   const authenticator = new Authenticator(database, notifications, (error) => log.warn({ err: error }, 'last use'));
   const feed = new FeedReader({ database, notifications, log });
+  const mend = async () => false;
+  const publisher = createPublisher({ database, bell, now: Date.now, mend });
   const services: Services = {
     sql: database.sql,
     tenants: new Tenants(database),
@@ -117,7 +122,8 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
     webhooks: new Webhooks(database, secrets, bell, checkUrl),
     webhookList: new WebhookList(database),
     eventTypes: new EventTypes(database, new Catalogue([deskModule])),
-    publisher: createPublisher({ database, bell, now: Date.now, mend: async () => false }),
+    publisher,
+    desk: { changes: new Desk(createChanges({ database, publisher, mend })), reader: new DeskReader(database) },
     testDeliveries: {
       send: async (tenantId, webhookId) => {
         const delivery = await findDelivery(database.sql, tenantId, webhookId);

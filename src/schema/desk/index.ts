@@ -1,1 +1,4 @@
-import '../builder.ts';
+import './client.ts';
+import './asset.ts';
+import './ticket.ts';
+import './ticketMutations.ts';
