@@ -4,17 +4,19 @@ import { ActionRegistry } from '../src/domain/actions/actionRegistry.ts';
 import { createChanges } from '../src/domain/actions/changes.ts';
 import type { Changes } from '../src/domain/actions/changes.ts';
 import type { Ring } from '../src/domain/deliveries/bell.ts';
+import { Desk } from '../src/domain/desk/desk.ts';
 import { deskModule } from '../src/domain/desk/deskModule.ts';
 import { ValidationError } from '../src/domain/errors.ts';
 import { Catalogue } from '../src/domain/events/catalogue.ts';
 import { findEvents } from '../src/domain/events/eventLog.ts';
 import { EventTypes } from '../src/domain/events/eventTypes.ts';
 import { publishEventAction } from '../src/domain/events/publishEventAction.ts';
+import type { Publisher } from '../src/domain/events/event.ts';
 import { createPublisher } from '../src/domain/events/publisher.ts';
 import { Tenant } from '../src/domain/tenants/tenant.ts';
 import { openDatabase } from '../src/platform/database.ts';
 import type { Database } from '../src/platform/database.ts';
-import { decodeId, newId } from '../src/platform/ids.ts';
+import { decodeId, encodeId, newId } from '../src/platform/ids.ts';
 import { createTestDatabase } from './harness/database.ts';
 import type { TestDatabase } from './harness/database.ts';
 
@@ -109,6 +111,44 @@ test('a change is tried once more where what was missing has been made, and no f
   });
   await expect(attempt).rejects.toThrow('mendable');
   expect([runs, mends]).toEqual([2, 1]);
+});
+
+test('a change needs no connection but its own, from the first one on', async () => {
+  const narrow = await openDatabase({ url: own.url, poolSize: 1, schema });
+  try {
+    const bell = { ring: () => undefined, configurationChanged: () => undefined };
+    const mend = async (): Promise<boolean> => false;
+    const publisher = createPublisher({ database: narrow, bell, now: Date.now, mend });
+    const desk = new Desk(createChanges({ database: narrow, publisher, mend }));
+    const { ticket } = await desk.createTicket(tenantId, { title: 'A', externalId: 'narrow' });
+    const closed = await desk.changeTicketStatus(tenantId, encodeId('ticket', ticket.id), 'closed');
+    expect(closed.events).toHaveLength(2);
+  } finally {
+    await narrow.close();
+  }
+});
+
+test('a ticket whose event cannot be written is not there either, and its number is given to the next', async () => {
+  const refusing: Publisher = {
+    publish: () => Promise.reject(new Error('no')),
+    publishIn: () => Promise.reject(new Error('no')),
+  };
+  const deskWith = (publisher: Publisher): Desk =>
+    new Desk(createChanges({ database, publisher, mend: async () => false }));
+  const bell = { ring: () => undefined, configurationChanged: () => undefined };
+  const working = deskWith(createPublisher({ database, bell, now: Date.now, mend: async () => false }));
+  const { ticket } = await working.createTicket(tenantId, { title: 'A' });
+  await expect(deskWith(refusing).createTicket(tenantId, { title: 'B' })).rejects.toThrow('no');
+  const id = encodeId('ticket', ticket.id);
+  await expect(deskWith(refusing).changeTicketStatus(tenantId, id, 'closed')).rejects.toThrow('no');
+  await expect(deskWith(refusing).commentTicket(tenantId, id, { text: 'C' })).rejects.toThrow('no');
+  const rows = await database.sql.query(
+    `select title, status, (select count(*)::int from ticket_comment where ticket_id = ticket.id) as comments
+     from ticket where tenant_id = $1 and number >= $2`,
+    [tenantId, ticket.number],
+  );
+  expect(rows).toEqual([{ title: 'A', status: 'new', comments: 0 }]);
+  expect((await working.createTicket(tenantId, { title: 'D' })).ticket.number).toBe(ticket.number + 1);
 });
 
 test('the action publishEvent keeps the rules of the vocabulary and names its own fields', async () => {

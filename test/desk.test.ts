@@ -6,6 +6,7 @@ import { isClosing, TICKET_PRIORITIES, TICKET_STATUSES } from '../src/domain/des
 import { encodeId, newId } from '../src/platform/ids.ts';
 import { deskOf } from './harness/desk.ts';
 import type { TestDesk } from './harness/desk.ts';
+import { startGraphql } from './harness/graphql.ts';
 import { startTestProgram } from './harness/program.ts';
 import { useScene } from './harness/scene.ts';
 import { tenantOf } from './harness/tenant.ts';
@@ -330,6 +331,32 @@ describe('lists of the desk', () => {
     await expect(tenant.graphql(`{ tickets(filter: { status: ["done"] }) { totalCount } }`)).rejects.toThrow(
       /BAD_REQUEST/,
     );
+  });
+
+  it('read clients and comments for many tickets at once', async () => {
+    const harness = await startGraphql();
+    try {
+      const graphql = async (query: string, variables = {}) => (await harness.post(query, variables)).data;
+      const mine = deskOf({ graphql });
+      for (let n = 0; n < 30; n++) {
+        const { client } = await mine.upsertClient({ externalId: `c${n}`, name: `C${n}` });
+        const { ticket } = await mine.create({ title: `T${n}`, clientId: client.id });
+        for (const text of ['A', 'B', 'C']) await mine.comment(ticket.id, { text });
+      }
+      const page = `{ tickets(first: 30) { nodes { title client { name } comments(last: 2) { text } } } }`;
+      await graphql(page); // who asks is known from now on
+      let tickets: { nodes: unknown[] } = { nodes: [] };
+      const statements = await harness.statementsOf(async () => ({ tickets } = await graphql(page)));
+      expect(tickets.nodes).toHaveLength(30);
+      expect(tickets.nodes[0]).toEqual({
+        title: 'T29',
+        client: { name: 'C29' },
+        comments: [{ text: 'B' }, { text: 'C' }],
+      });
+      expect(statements).toBeLessThanOrEqual(10);
+    } finally {
+      await harness.close();
+    }
   });
 
   it('fit their cost with clients and comments: a page of 100 with every scalar, one of 50 with its comments', async () => {

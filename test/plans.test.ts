@@ -4,6 +4,7 @@ import { findAttempts } from '../src/domain/deliveries/attemptLog.ts';
 import { findDeliveries, listDeliveries } from '../src/domain/deliveries/history.ts';
 import { READ_DUE } from '../src/domain/deliveries/openDeliveries.ts';
 import { SETTLE } from '../src/domain/deliveries/settlement.ts';
+import { commentIdsOf, ticketIdsOf } from '../src/domain/desk/ticketList.ts';
 import { findEvents, listEvents } from '../src/domain/events/eventLog.ts';
 import { PUBLISH } from '../src/domain/events/publisher.ts';
 import { openDatabase } from '../src/platform/database.ts';
@@ -56,6 +57,7 @@ const sentBy = async (
 };
 
 const page = { first: 25, after: newId() };
+const deskPage = { limit: 25, from: newId(), backward: false };
 /** With which the range of ids has at least left out the partitions of other days. */
 const ANY_INDEX = /Subplans Removed: [1-9]/;
 
@@ -74,6 +76,22 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
   deliveries_by_id: await sentBy((sql) => findDeliveries(sql, tenant, [id]), /delivery_p\d+_pkey/, ANY_INDEX),
   events_of_tenant: await sentBy((sql) => listEvents(sql, tenant, {}, page), /event_p\d+_tenant_id_id_idx/),
   events_by_id: await sentBy((sql) => findEvents(sql, tenant, [id]), /event_p\d+_pkey/, ANY_INDEX),
+  tickets_of_tenant: await sentBy((sql) => ticketIdsOf(sql, tenant, {}, deskPage), /ticket_tenant/),
+  tickets_by_status: await sentBy(
+    (sql) => ticketIdsOf(sql, tenant, { isClosed: false }, deskPage),
+    /Nested Loop[^]*ticket_status/,
+  ),
+  tickets_of_client: await sentBy(
+    (sql) => ticketIdsOf(sql, tenant, { clientId: id, isClosed: false }, deskPage),
+    /ticket_client/,
+    /ticket_(?:client|tenant)/,
+  ),
+  tickets_of_assignee: await sentBy(
+    (sql) => ticketIdsOf(sql, tenant, { assignedTo: 'sam' }, deskPage),
+    /ticket_assigned/,
+    /ticket_(?:assigned|tenant)/,
+  ),
+  comments_of_tickets: await sentBy((sql) => commentIdsOf(sql, tenant, [id], 50), /ticket_comment_ticket/),
   attempts: await sentBy((sql) => findAttempts(sql, tenant, [{ id, attemptCount: 1 }]), /attempt_p\d+_pkey/),
 });
 
@@ -116,7 +134,21 @@ it('every hot statement goes by its index alone, planned on empty tables, kept w
        (id, tenant_id, delivery_id, number, trigger, started_at, duration_ms, request_headers, response_truncated)
      select derive_id(id, '1'), $1, id, 1, 'INITIAL', now(), length($2::text), '{}', false
      from unnest($3::uuid[]) as t (id)`,
+    `insert into client (id, tenant_id, name, created_at, updated_at)
+     select id, $1, $2::text, now(), now() from unnest(($3::uuid[])[1:100]) as t (id)`,
+    `insert into ticket
+       (id, tenant_id, number, title, status, priority, client_id, assigned_to, created_at, updated_at)
+     select id, $1, n, $2::text, case n % 20 when 0 then 'open' else 'closed' end, 'low',
+       ($3::uuid[])[1 + n % 100], case n % 40 when 0 then 'sam' else 'kim' || n % 300 end, now(), now()
+     from unnest($3::uuid[]) with ordinality as t (id, n)`,
+    `insert into ticket_comment (id, tenant_id, ticket_id, text, is_internal, created_at)
+     select derive_id(id, 'comment'), $1, ($3::uuid[])[1 + n % 200], $2::text, false, now()
+     from unnest($3::uuid[]) with ordinality as t (id, n)`,
   ];
+  await database.sql.query(
+    `insert into tenant (id, slug, name) select id, id::text, '' from unnest($1::uuid[]) as t (id)`,
+    [owners.map(([ofTenant]) => ofTenant)],
+  );
   for (const [ofTenant, ofWebhook] of owners) {
     const ids = Array.from({ length: ROWS_OF_ONE }, () => newId());
     for (const statement of inserts) await database.sql.query(statement, [ofTenant, ofWebhook, ids]);

@@ -97,6 +97,9 @@ export const openDatabase = async ({ url, poolSize, schema, applicationName }: D
       connectionTimeoutMillis: 5_000,
       keepAlive: true,
     },
+    // Would ask on a connection of its own at the first use of an entity: inside a transaction, with the pool taken by
+    // others that do the same, that never ends.
+    ensureDatabase: false,
     schemaGenerator: { ignoreSchema: ['pgboss'] },
     migrations: {
       migrationsList: schema.migrations.map((migration) => ({ name: migration.name, class: migration })),
