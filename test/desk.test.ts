@@ -353,7 +353,8 @@ describe('lists of the desk', () => {
         client: { name: 'C29' },
         comments: [{ text: 'B' }, { text: 'C' }],
       });
-      expect(statements).toBeLessThanOrEqual(10);
+      // Some ten, and what else the process sends meanwhile; one for each ticket would be thirty more.
+      expect(statements).toBeLessThan(25);
     } finally {
       await harness.close();
     }
