@@ -19,10 +19,12 @@ import { daysAhead, ensurePartitions, isMissingPartition, LEAST_DAYS_AHEAD } fro
 import { ApiKeys } from './domain/tenants/apiKeys.ts';
 import { Authenticator } from './domain/tenants/authenticator.ts';
 import { Tenants } from './domain/tenants/tenants.ts';
+import { HealthFeed } from './domain/webhooks/healthFeed.ts';
 import { WebhookList } from './domain/webhooks/webhookList.ts';
 import { Webhooks } from './domain/webhooks/webhooks.ts';
 import { openBoss } from './jobs/boss.ts';
 import { Clock } from './jobs/clock.ts';
+import { HealthWatch } from './jobs/healthWatch.ts';
 import { Bell } from './jobs/lanes/ring.ts';
 import { LaneWorker } from './jobs/lanes/worker.ts';
 import { Retention } from './jobs/retention.ts';
@@ -116,6 +118,15 @@ export const startProgram = async (config: Config): Promise<Program> => {
     started.push(() => feed.close());
     const bell = new Bell(boss, database, log);
     started.push(() => bell.flush());
+    const webhookList = new WebhookList(database);
+    const healthFeed = new HealthFeed({
+      database,
+      notifications,
+      log,
+      find: async (tenantId, webhookId) => (await webhookList.find(tenantId, [webhookId]))[0],
+    });
+    started.push(() => healthFeed.close());
+    const publisher = counting(createPublisher({ database, bell, now: Date.now, mend }), metrics);
     let outbox = createOutboxBell({ database });
     if (isWorker) {
       const sequencer = createSequencer({
@@ -131,6 +142,9 @@ export const startProgram = async (config: Config): Promise<Program> => {
     }
 
     if (isWorker) {
+      const healthWatch = new HealthWatch({ database, publisher, bell, healthFeed, log, mend });
+      healthWatch.start();
+      started.push(() => healthWatch.stop());
       const clock = new Clock(database, bell, log);
       const worker = new LaneWorker({
         database,
@@ -146,6 +160,10 @@ export const startProgram = async (config: Config): Promise<Program> => {
           outbox.poke();
           countSettled(metrics, batch);
         },
+        onHealth: ({ healthChanged, announces }) => {
+          healthFeed.tell(healthChanged);
+          if (announces) healthWatch.poke();
+        },
         onAnswer: (exchange) => metrics.attemptSeconds.observe(exchange.durationMs / 1000),
       });
       worker.start();
@@ -160,7 +178,6 @@ export const startProgram = async (config: Config): Promise<Program> => {
 
     const modules = config.desk ? [deskModule] : [];
     const eventTypes = new EventTypes(database, new Catalogue(modules));
-    const publisher = counting(createPublisher({ database, bell, now: Date.now, mend }), metrics);
     const changes = createChanges({ database, publisher, mend });
 
     const routes: Route[] = [];
@@ -174,8 +191,8 @@ export const startProgram = async (config: Config): Promise<Program> => {
           sql: database.sql,
           tenants: new Tenants(database),
           apiKeys: new ApiKeys(database),
-          webhooks: new Webhooks(database, box, bell, (text) => checkTarget(text, policy)),
-          webhookList: new WebhookList(database),
+          webhooks: new Webhooks(database, box, bell, healthFeed, (text) => checkTarget(text, policy)),
+          webhookList,
           eventTypes,
           publisher,
           testDeliveries: createTestDeliveries({
@@ -191,6 +208,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
           }),
           desk: config.desk ? { changes: new Desk(changes), reader: new DeskReader(database) } : null,
           feed,
+          healthFeed,
         },
         {
           schema: await buildSchema({ desk: config.desk }),

@@ -124,6 +124,7 @@ const OPERATIONS: Record<string, [kind: keyof Ids, operation: string][]> = {
     ['webhook', `query ($id: ID!) { it: deliveryEvents(filter: { webhookId: $id }) { hasMore events { cursor } } }`],
   ],
   deliveryFeed: [],
+  webhookHealthChanged: [], // in health.test.ts
   webhookUpdate: [
     ['webhook', `mutation ($id: ID!) { it: webhookUpdate(id: $id, input: { name: "Mine" }) { __typename ${error} } }`],
     ['webhook', `mutation ($id: ID!) { it: webhookUpdate(id: $id, input: { url: "x" }) { __typename ${error} } }`],

@@ -21,9 +21,9 @@ const register = async (input: object, key?: string) =>
   (await harness.post(REGISTER, { input: { description: 'Something.', ...input } }, key)).data.eventTypeRegister;
 const publish = async (input: object, key?: string) => (await harness.post(PUBLISH, { input }, key)).data.eventPublish;
 
-test('the catalogue has 40 names: the six of tickets are live with an example, the others reserved', async () => {
+test('the catalogue has 40 names: the six of tickets are live with an example, the others reserved; and 3 of hookgraph’s own', async () => {
   const { data } = await harness.post(LIST);
-  expect(data.eventTypes).toHaveLength(40);
+  expect(data.eventTypes).toHaveLength(43);
   expect(
     data.eventTypes
       .filter((type: { status: string }) => type.status === 'LIVE')
@@ -35,9 +35,12 @@ test('the catalogue has 40 names: the six of tickets are live with an example, t
     'ticket.assigned',
     'ticket.closed',
     'ticket.comment.added',
+    'webhook.failing',
+    'webhook.disabled',
+    'delivery.abandoned',
   ]);
   for (const { status, example } of data.eventTypes) expect(example === null).toBe(status === 'RESERVED');
-  expect(new Set(data.eventTypes.map((type: { description: string }) => type.description)).size).toBe(40);
+  expect(new Set(data.eventTypes.map((type: { description: string }) => type.description)).size).toBe(43);
   const paid = await harness.post(LIST, { filter: { search: 'PAID', status: 'RESERVED' } });
   expect(paid.data.eventTypes.map((type: { name: string }) => type.name)).toEqual(['invoice.paid']);
 });
@@ -81,13 +84,18 @@ test('a tenant registers its own types, replaces them, and brings reserved ones 
   expect(await publish({ type: 'invoice.paid', data: {} }, key)).toMatchObject({ __typename: 'EventPublishSuccess' });
   expect(await publish({ type: 'invoice.paid', data: {} })).toMatchObject({ __typename: 'ValidationError' });
   const { data } = await harness.post(LIST, {}, key);
-  expect(data.eventTypes).toHaveLength(41);
-  expect((await harness.post(LIST)).data.eventTypes).toHaveLength(40);
+  expect(data.eventTypes).toHaveLength(44);
+  expect((await harness.post(LIST)).data.eventTypes).toHaveLength(43);
 
   expect(await register({ name: 'ticket.created' }, key)).toMatchObject({
     __typename: 'ConflictError',
     code: 'CONFLICT',
     path: ['input', 'name'],
+  });
+  expect(await register({ name: 'webhook.disabled' }, key)).toMatchObject({ __typename: 'ConflictError' });
+  expect(await publish({ type: 'webhook.disabled', data: {} }, key)).toMatchObject({
+    __typename: 'ValidationError',
+    path: ['input', 'type'],
   });
   expect(await register({ name: 'webhook.test' }, key)).toMatchObject({ __typename: 'ConflictError' });
 });

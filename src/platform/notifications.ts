@@ -15,7 +15,13 @@ export interface Notifications {
 }
 
 /** The channels of a hookgraph database; payloads are documented where they are sent. */
-export type Channel = 'hookgraph_ring' | 'hookgraph_outbox' | 'hookgraph_feed' | 'hookgraph_webhook' | 'hookgraph_key';
+export type Channel =
+  | 'hookgraph_ring'
+  | 'hookgraph_outbox'
+  | 'hookgraph_feed'
+  | 'hookgraph_webhook'
+  | 'hookgraph_health'
+  | 'hookgraph_key';
 
 const RECONNECT_MS = [100, 500, 1_000, 2_000, 5_000];
 

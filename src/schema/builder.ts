@@ -16,6 +16,7 @@ import type { ApiKeys } from '../domain/tenants/apiKeys.ts';
 import type { Caller } from '../domain/tenants/authenticator.ts';
 import type { Scope } from '../domain/tenants/scopes.ts';
 import type { Tenants } from '../domain/tenants/tenants.ts';
+import type { HealthFeed } from '../domain/webhooks/healthFeed.ts';
 import type { WebhookList } from '../domain/webhooks/webhookList.ts';
 import type { Webhooks } from '../domain/webhooks/webhooks.ts';
 import { complexityError, MAX_COST } from './limits.ts';
@@ -36,6 +37,7 @@ export interface Services {
   /** Null where the service desk is off: then the schema has nothing that asks for it. */
   readonly desk: { readonly changes: Desk; readonly reader: DeskReader } | null;
   readonly feed: Pick<FeedReader, 'subscribe' | 'read'>;
+  readonly healthFeed: Pick<HealthFeed, 'subscribe'>;
 }
 
 /** Of one operation, over HTTP or a WebSocket. */

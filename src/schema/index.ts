@@ -9,6 +9,7 @@ import './delivery.ts';
 import './event.ts';
 import './eventType.ts';
 import './feed.ts';
+import './webhookHealthFeed.ts';
 import './node.ts';
 
 export interface SchemaOptions {

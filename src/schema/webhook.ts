@@ -1,5 +1,6 @@
 import type { Webhook, WebhookStatus } from '../domain/webhooks/webhook.ts';
 import type { HealthStatus } from '../domain/webhooks/webhookHealth.ts';
+import { disablesAt } from '../domain/webhooks/failureStreak.ts';
 import { healthStatus } from '../domain/webhooks/webhookHealth.ts';
 import type { WebhookOrder, WebhookOrderField, WebhookPosition } from '../domain/webhooks/webhookList.ts';
 import { decodeId, encodeId } from '../platform/ids.ts';
@@ -45,6 +46,17 @@ const WebhookHealth = builder.objectRef<Webhook>('WebhookHealth').implement({
       nullable: true,
       description: 'The first of these failures; null without any.',
       resolve: async ({ id }, _args, { loaders }) => (await loaders.health.load(id))?.failingSince ?? null,
+    }),
+    disablesAt: t.field({
+      type: 'DateTime',
+      nullable: true,
+      description:
+        'When it is disabled by itself unless a delivery succeeds before: 24 hours after `failingSince`, once failures are 12 hours apart. Null while nothing points there.',
+      resolve: async ({ id, status }, _args, { loaders }) => {
+        const health = status === 'ACTIVE' ? await loaders.health.load(id) : null;
+        const at = health && disablesAt(health);
+        return at === null ? null : new Date(at);
+      },
     }),
     lastDeliveryAt: t.field({
       type: 'DateTime',

@@ -20,6 +20,7 @@ import { ApiKeys } from '../../src/domain/tenants/apiKeys.ts';
 import { Authenticator } from '../../src/domain/tenants/authenticator.ts';
 import { bootstrapTenant } from '../../src/domain/tenants/bootstrap.ts';
 import { Tenants } from '../../src/domain/tenants/tenants.ts';
+import { HealthFeed } from '../../src/domain/webhooks/healthFeed.ts';
 import { WebhookList } from '../../src/domain/webhooks/webhookList.ts';
 import { Webhooks } from '../../src/domain/webhooks/webhooks.ts';
 import { openDatabase } from '../../src/platform/database.ts';
@@ -115,12 +116,19 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
   const feed = new FeedReader({ database, notifications, log });
   const mend = async () => false;
   const publisher = createPublisher({ database, bell, now: Date.now, mend });
+  const webhookList = new WebhookList(database);
+  const healthFeed = new HealthFeed({
+    database,
+    notifications,
+    log,
+    find: async (tenantId, webhookId) => (await webhookList.find(tenantId, [webhookId]))[0],
+  });
   const services: Services = {
     sql: database.sql,
     tenants: new Tenants(database),
     apiKeys: new ApiKeys(database),
-    webhooks: new Webhooks(database, secrets, bell, checkUrl),
-    webhookList: new WebhookList(database),
+    webhooks: new Webhooks(database, secrets, bell, healthFeed, checkUrl),
+    webhookList,
     eventTypes: new EventTypes(database, new Catalogue([deskModule])),
     publisher,
     desk: { changes: new Desk(createChanges({ database, publisher, mend })), reader: new DeskReader(database) },
@@ -132,6 +140,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
       },
     },
     feed,
+    healthFeed,
   };
   const graphql = createGraphqlServer(options.services?.(services) ?? services, {
     schema: await buildSchema({ desk: true }),
@@ -184,6 +193,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
       feed.close();
+      await healthFeed.close();
       await closeQuietly(authenticator, notifications, database);
       await own.drop();
     },

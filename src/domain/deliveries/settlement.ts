@@ -1,7 +1,10 @@
 import type { Database, Sql } from '../../platform/database.ts';
 import { deriveId } from '../../platform/ids.ts';
 import type { EventRecord } from '../events/event.ts';
+import { OPERATIONAL_TYPES_SQL } from '../events/operationalTypes.ts';
 import type { FeedChange } from '../feed/change.ts';
+import { FAILING_SETTLED, OVERDUE_REASON_SQL } from '../webhooks/failureStreak.ts';
+import type { WebhookHealthChange } from '../webhooks/healthFeed.ts';
 import type { AttemptError, DeliveryStatus } from './delivery.ts';
 
 /** What an attempt was and brought, for its row. */
@@ -47,12 +50,16 @@ export interface Settlement {
 export interface Settled {
   /** Deliveries that had the number of attempts that was expected; the others were settled by somebody else. */
   readonly applied: ReadonlySet<string>;
-  /** Webhooks that were disabled. */
+  /** Webhooks that were disabled: a receiver is gone, or everything failed for a day. */
   readonly disabled: readonly string[];
+  /** Webhooks, these among them, whose health is another than before. */
+  readonly healthChanged: readonly WebhookHealthChange[];
+  /** Whether there is something in the operational outbox that was not before. */
+  readonly announces: boolean;
 }
 
 /**
- * One statement, one commit for a batch: open → history → attempt → feed → health → webhook. Everything after the
+ * One statement, one commit for a batch: open → history → attempt → feed → health → webhook → operational outbox. Everything after the
  * compare-and-set (`attempts = n`) derives from the rows that it returned, so a repeated or stale settle changes
  * nothing. Planned once per connection; all look-ups by primary key.
  */
@@ -73,7 +80,7 @@ with input as materialized (
     error_code = i.ec, error_message = i.em
   from input i
   where o.id = i.id and o.attempts = i.n and i.next is not null
-  returning o.tenant_id, o.webhook_id, i.*
+  returning o.tenant_id, o.webhook_id, o.event_type, i.*
 ), history as (
   insert into delivery (id, tenant_id, webhook_id, event_id, event_type, status, is_test, attempts, created_at,
     completed_at, payload_fields, response_status, duration_ms, error_code, error_message)
@@ -83,9 +90,9 @@ with input as materialized (
     case when st is null then duration_ms else ms end, ec, em
   from ended
 ), touched as (
-  select tenant_id, webhook_id, id, n, next, held, gone, x, aid, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch from ended
+  select tenant_id, webhook_id, event_type, id, n, next, held, gone, x, aid, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch from ended
   union all
-  select tenant_id, webhook_id, id, n, next, held, gone, x, aid, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch from continued
+  select tenant_id, webhook_id, event_type, id, n, next, held, gone, x, aid, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch from continued
 ), attempts as (
   insert into attempt (id, tenant_id, delivery_id, number, trigger, started_at, duration_ms, request_headers,
     response_status, response_headers, response_body, response_truncated, error_code, error_message)
@@ -96,23 +103,23 @@ with input as materialized (
   insert into feed_outbox (tenant_id, changes)
   select tenant_id, '[' || string_agg(ch::text, ',' order by st) || ']' from touched group by tenant_id
 ), real as (
-  select webhook_id, st + ms as at, ec is null as ok,
+  select tenant_id, webhook_id, st + ms as at, ec is null as ok, gone, event_type in (${OPERATIONAL_TYPES_SQL}) as operational,
     max(st + ms) filter (where ec is null) over (partition by webhook_id) as last_ok
   from touched where st is not null and not x
 ), streak as (
-  select webhook_id, max(at) as last_at, max(last_ok) as ok_at, max(at) filter (where not ok) as failed_at,
+  select tenant_id, webhook_id, max(at) as last_at, max(last_ok) as ok_at, max(at) filter (where not ok) as failed_at,
     count(*) filter (where not ok and (last_ok is null or at > last_ok))::int as failures,
-    min(at) filter (where not ok and (last_ok is null or at > last_ok)) as failing_at
-  from real group by webhook_id
+    min(at) filter (where not ok and (last_ok is null or at > last_ok)) as failing_at,
+    bool_or(not ok and not operational and (last_ok is null or at > last_ok)) as may_tell, bool_or(gone) as gone
+  from real group by tenant_id, webhook_id
 ), health as (
   update webhook_health h set
     last_delivery_at = greatest(h.last_delivery_at, from_epoch_ms(k.last_at)),
     last_success_at = greatest(h.last_success_at, from_epoch_ms(k.ok_at)),
     last_failure_at = greatest(h.last_failure_at, from_epoch_ms(k.failed_at)),
-    consecutive_failures = k.failures + case when k.ok_at is null then h.consecutive_failures else 0 end,
-    failing_since = case when k.ok_at is null then coalesce(h.failing_since, from_epoch_ms(k.failing_at))
-      else from_epoch_ms(k.failing_at) end
+    ${FAILING_SETTLED.assignments}
   from streak k where h.webhook_id = k.webhook_id
+  returning k.tenant_id, h.webhook_id, h.consecutive_failures, h.failing_since, k.gone, ${FAILING_SETTLED.facts}
 ), holding as (
   update lane l set held_until = greatest(l.held_until, from_epoch_ms(t.held))
   from (select webhook_id, max(held) as held from touched where held is not null group by webhook_id) t
@@ -120,22 +127,54 @@ with input as materialized (
 ), disabling as (
   update webhook w set status = 'DISABLED', disabled_at = clock_timestamp(), version = w.version + 1,
     updated_at = clock_timestamp(),
-    disabled_reason = 'The receiver answered 410 Gone: it does not want this webhook any more.'
-  from (select distinct webhook_id from touched where gone) t
-  where w.id = t.webhook_id and w.status <> 'DISABLED'
-  returning w.id
+    disabled_reason = case when h.gone then 'The receiver answered 410 Gone: it does not want this webhook any more.'
+      else ${OVERDUE_REASON_SQL} end
+  from health h
+  where w.id = h.webhook_id and (h.gone and w.status <> 'DISABLED' or h.overdue and w.status = 'ACTIVE')
+  returning w.tenant_id, w.id, w.disabled_reason, h.consecutive_failures, h.failing_since
+), announced as (
+  insert into operational_outbox (tenant_id, webhook_id, type, detail)
+  select tenant_id, webhook_id, 'webhook.failing',
+    json_build_object('failures', consecutive_failures, 'since', epoch_ms(failing_since))::text
+  from health where told
+  union all
+  select tenant_id, id, 'webhook.disabled', json_build_object('reason', disabled_reason,
+    'failures', consecutive_failures, 'since', epoch_ms(failing_since))::text
+  from disabling
+  union all
+  select tenant_id, webhook_id, 'delivery.abandoned', json_build_object('delivery', id, 'event', event_id,
+    'type', event_type, 'attempts', n + case when st is null then 0 else 1 end,
+    'status', case when st is null then response_status else rs end, 'code', ec, 'message', em)::text
+  from ended
+  where s = 'ABANDONED' and not is_test and event_type not in (${OPERATIONAL_TYPES_SQL})
+    and exists (select from webhook_subscription b where b.tenant_id = ended.tenant_id
+      and b.pattern in ('delivery.abandoned', 'delivery.*', '*'))
+  returning tenant_id, webhook_id
 )
-select id, false as disabled from touched union all select id, true from disabling`;
+select id, tenant_id, 'applied' as what from touched
+union all select id, tenant_id, 'disabled' from disabling
+union all select webhook_id, tenant_id, 'changed' from health where changed
+union all select webhook_id, tenant_id, 'announced' from announced`;
+
+/** A delivery that was applied, or a webhook to which something happened. */
+interface SettledRow {
+  readonly id: string;
+  readonly tenant_id: string;
+  readonly what: 'applied' | 'disabled' | 'changed' | 'announced';
+}
 
 /**
  * Settles a batch in one transaction. Throws what PostgreSQL throws; then nothing of the batch happened. Safe to
  * repeat.
  */
 export const settle = async (sql: Sql, batch: readonly Settlement[]): Promise<Settled> => {
-  const rows = await sql.query<{ id: string; disabled: boolean }>(SETTLE, [`[${batch.map(inputJson).join(',')}]`]);
+  const rows = await sql.query<SettledRow>(SETTLE, [`[${batch.map(inputJson).join(',')}]`]);
+  const changed = rows.filter(({ what }) => what === 'disabled' || what === 'changed');
   return {
-    applied: new Set(rows.filter((row) => !row.disabled).map((row) => row.id)),
-    disabled: rows.filter((row) => row.disabled).map((row) => row.id),
+    applied: new Set(rows.filter(({ what }) => what === 'applied').map(({ id }) => id)),
+    disabled: rows.filter(({ what }) => what === 'disabled').map(({ id }) => id),
+    healthChanged: changed.map(({ tenant_id, id }) => ({ tenantId: tenant_id, webhookId: id })),
+    announces: rows.some(({ what }) => what === 'announced'),
   };
 };
 

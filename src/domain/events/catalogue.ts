@@ -1,3 +1,5 @@
+import { OPERATIONAL_EVENT_TYPES } from './operationalTypes.ts';
+
 /** LIVE can be published, RESERVED has a name but no publisher yet, DEPRECATED is live and should not be built on. */
 export const EVENT_TYPE_STATUSES = ['LIVE', 'RESERVED', 'DEPRECATED'] as const;
 export type EventTypeStatus = (typeof EVENT_TYPE_STATUSES)[number];
@@ -69,10 +71,12 @@ export const RESERVED_TYPES: readonly CatalogueEntry[] = [
 export class Catalogue {
   readonly #byName: ReadonlyMap<string, CatalogueEntry>;
 
-  /** Reserved names in their order, each as the module that publishes it says; then what else modules publish. */
+  /** Reserved names in their order, each as the module that publishes it says; what else modules publish; hookgraph's own. */
   constructor(modules: readonly { readonly eventTypes: readonly CatalogueEntry[] }[]) {
     this.#byName = new Map(
-      [...RESERVED_TYPES, ...modules.flatMap(({ eventTypes }) => eventTypes)].map((entry) => [entry.name, entry]),
+      [...RESERVED_TYPES, ...modules.flatMap(({ eventTypes }) => eventTypes), ...OPERATIONAL_EVENT_TYPES].map(
+        (entry) => [entry.name, entry],
+      ),
     );
   }
 

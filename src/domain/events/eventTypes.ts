@@ -8,6 +8,7 @@ import { TEST_EVENT_TYPE } from './catalogue.ts';
 import type { Catalogue, CatalogueEntry, EventTypeStatus } from './catalogue.ts';
 import type { NewEvent } from './event.ts';
 import { RegisteredEventType } from './eventType.ts';
+import { isOperationalType } from './operationalTypes.ts';
 import { compileSchema, isDeeperThan, MAX_JSON_DEPTH, UnusableSchemaError } from './payloadSchema.ts';
 import type { PayloadCheck } from './payloadSchema.ts';
 
@@ -149,6 +150,7 @@ export class EventTypes {
     const own = await this.#find(tenantId, [...names].filter(isName));
     return inputs.map((input, index) => {
       const path = pathOf(index);
+      if (isOperationalType(input.type)) throw ownType(input.type, path);
       const type = own.get(input.type);
       if (!type && !isLive(input.type)) {
         throw unpublishable(input.type, this.#catalogue.find(input.type) !== undefined, path);
@@ -269,6 +271,12 @@ const unpublishable = (type: string, isReserved: boolean, path: readonly string[
     'type',
   ]);
 };
+
+const ownType = (type: string, path: readonly string[]): ValidationError =>
+  new ValidationError(`Events of the type ${type} are published by hookgraph itself, and by nobody else.`, [
+    ...path,
+    'type',
+  ]);
 
 const assertRoom = async (em: SqlEntityManager, tenantId: string): Promise<void> => {
   if ((await em.count(RegisteredEventType, { tenantId })) < MAX_TYPES_PER_TENANT) return;

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { endable } from '../../platform/endable.ts';
 import { assertKept, CursorExpiredError, decodeCursor, encodeCursor } from './cursor.ts';
 import type { FeedPosition } from './cursor.ts';
 import type { FeedChange } from './change.ts';
@@ -90,43 +91,7 @@ export class FeedReader {
     filter: FeedFilter,
     signal: AbortSignal,
   ): AsyncGenerator<FeedBatch, void, void> {
-    // A generator that waits does not hear its return(): hence the signal of its own.
-    const ended = new AbortController();
-    const end = (): void => ended.abort();
-    const batches = this.#follow(tenantId, after, filter, ended.signal);
-    if (signal.aborted) end();
-    signal.addEventListener('abort', end, { once: true });
-    const stop = (): void => {
-      signal.removeEventListener('abort', end);
-      end();
-    };
-    return {
-      async next() {
-        try {
-          const step = await batches.next();
-          if (step.done) stop();
-          return step;
-        } catch (error) {
-          stop();
-          throw error;
-        }
-      },
-      return(value) {
-        stop();
-        return batches.return(value);
-      },
-      throw(error) {
-        stop();
-        return batches.throw(error);
-      },
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-      async [Symbol.asyncDispose]() {
-        stop();
-        await batches.return();
-      },
-    };
+    return endable(signal, (ended) => this.#follow(tenantId, after, filter, ended));
   }
 
   /**

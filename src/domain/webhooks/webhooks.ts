@@ -7,6 +7,7 @@ import { generateSigningSecret, signingSecretSpellings } from '../../platform/se
 import type { SecretBox, SecretScope } from '../../platform/secrets.ts';
 import type { LaneBell } from '../deliveries/bell.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
+import type { HealthFeed } from './healthFeed.ts';
 import { Webhook } from './webhook.ts';
 import type { WebhookStatus } from './webhook.ts';
 import { checkCreate, checkUpdate } from './webhookInput.ts';
@@ -40,12 +41,20 @@ export class Webhooks {
   readonly #database: Database;
   readonly #secrets: SecretBox;
   readonly #bell: LaneBell;
+  readonly #healthFeed: Pick<HealthFeed, 'tell'>;
   readonly #checkUrl: UrlCheck;
 
-  constructor(database: Database, secrets: SecretBox, bell: LaneBell, checkUrl: UrlCheck) {
+  constructor(
+    database: Database,
+    secrets: SecretBox,
+    bell: LaneBell,
+    healthFeed: Pick<HealthFeed, 'tell'>,
+    checkUrl: UrlCheck,
+  ) {
     this.#database = database;
     this.#secrets = secrets;
     this.#bell = bell;
+    this.#healthFeed = healthFeed;
     this.#checkUrl = checkUrl;
   }
 
@@ -103,6 +112,7 @@ export class Webhooks {
     });
     // What was held becomes due, what was open becomes cancelled; a pause only stops, and the configuration tells that.
     if (webhook.status !== before && webhook.status !== 'PAUSED') this.#ring(tenantId, id);
+    if (webhook.status !== before) this.#healthFeed.tell([{ tenantId, webhookId: id }]);
     return webhook;
   }
 
@@ -146,6 +156,12 @@ export class Webhooks {
     work: (em: SqlEntityManager, webhook: Webhook) => Promise<T>,
   ): Promise<T> {
     const result = await this.#database.em().transactional(async (em) => {
+      // In the order of settles, or one that disables the webhook and this would wait for each other.
+      await sqlOf(em).query(
+        `select from webhook_health h where h.webhook_id = $1
+           and exists (select from webhook w where w.id = $1 and w.tenant_id = $2) for update of h`,
+        [id, tenantId],
+      );
       const webhook = await em.findOne(Webhook, { id, tenantId }, { lockMode: LockMode.PESSIMISTIC_WRITE });
       if (!webhook) throw notFound();
       webhook.version += 1;
@@ -163,13 +179,16 @@ export class Webhooks {
 
 const notFound = (): NotFoundError => new NotFoundError('There is no such webhook.');
 
-/** Enabling forgets what made the webhook fail: the 24 hours of the automatic disabling begin anew. */
+/** Activating forgets what made the webhook fail: the 24 hours of the automatic disabling begin anew. */
 const enter = async (sql: Sql, webhook: Webhook, status: WebhookStatus): Promise<void> => {
   webhook.status = status;
   webhook.disabledAt = status === 'DISABLED' ? new Date() : null;
   webhook.disabledReason = status === 'DISABLED' ? 'Disabled by an update.' : null;
-  if (status !== 'ACTIVE') return;
-  await sql.query(`update webhook_health set consecutive_failures = 0, failing_since = null where webhook_id = $1`, [
+  const forget =
+    status === 'ACTIVE'
+      ? ', consecutive_failures = 0, failing_since = null, disable_at = null, failing_told_at = null'
+      : '';
+  await sql.query(`update webhook_health set changed_at = clock_timestamp()${forget} where webhook_id = $1`, [
     webhook.id,
   ]);
 };

@@ -10,7 +10,7 @@ import {
   removeLanes,
 } from '../../domain/deliveries/openDeliveries.ts';
 import type { OpenDelivery } from '../../domain/deliveries/openDeliveries.ts';
-import type { Settlement } from '../../domain/deliveries/settlement.ts';
+import type { Settled, Settlement } from '../../domain/deliveries/settlement.ts';
 import type { Database } from '../../platform/database.ts';
 import type { Logger } from '../../platform/logs.ts';
 import type { Notifications } from '../../platform/notifications.ts';
@@ -52,6 +52,8 @@ export interface WorkerOptions {
   readonly mend: (error: unknown) => Promise<boolean>;
   /** After each commit of results: for the sequencer, and for metrics. */
   readonly onSettled: (batch: readonly Settlement[]) => void;
+  /** After each of these commits: for those who watch the health of webhooks. Neither throws nor waits. */
+  readonly onHealth: (settled: Pick<Settled, 'healthChanged' | 'announces'>) => void;
   readonly onAnswer?: (exchange: Exchange) => void;
 }
 
@@ -91,6 +93,7 @@ export class LaneWorker implements LocalLanes {
       mend: options.mend,
       onSettled: (settled, batch) => {
         options.onSettled(batch);
+        options.onHealth(settled);
         for (const webhookId of settled.disabled) options.bell.configurationChanged(webhookId);
         this.#dispatcher.pump();
       },
