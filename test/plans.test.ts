@@ -7,6 +7,8 @@ import { SETTLE } from '../src/domain/deliveries/settlement.ts';
 import { commentIdsOf, ticketIdsOf } from '../src/domain/desk/ticketList.ts';
 import { findEvents, listEvents } from '../src/domain/events/eventLog.ts';
 import { PUBLISH } from '../src/domain/events/publisher.ts';
+import { DISABLE_OVERDUE } from '../src/domain/webhooks/failureStreak.ts';
+import { TAKE_OPERATIONAL } from '../src/domain/webhooks/operationalEvents.ts';
 import { openDatabase } from '../src/platform/database.ts';
 import type { Database, Sql } from '../src/platform/database.ts';
 import { newId } from '../src/platform/ids.ts';
@@ -64,6 +66,8 @@ const ANY_INDEX = /Subplans Removed: [1-9]/;
 const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
   lane_read: { statement: READ_DUE, values: [webhook, '-infinity', '0', [], 200], uses: /delivery_open_due/ },
   settle: { statement: SETTLE, values: ['[]'], uses: /delivery_open_pkey/ },
+  disable_overdue: { statement: DISABLE_OVERDUE, values: [0, 500], uses: /webhook_health_disable/ },
+  take_operational: { statement: TAKE_OPERATIONAL, values: [500], uses: /operational_outbox_pkey/ },
   publish: { statement: PUBLISH, values: ['[]', 1_000], uses: /webhook_subscription_pkey/ },
   deliveries_of_tenant: await sentBy(
     (sql) => listDeliveries(sql, tenant, {}, page),
