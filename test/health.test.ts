@@ -236,6 +236,29 @@ describe('a delivery', () => {
     });
   });
 
+  it('that is given up is announced once, though two processes deliver and watch', async () => {
+    const tenant = await newTenant();
+    const type = await tenant.registerType();
+    const beside = await startTestProgram(scene.database.url);
+    try {
+      await withReceiver(async (listener) => {
+        await tenant.createWebhook(listener.url, ['delivery.abandoned']);
+        scene.receiver.answer = () => ({ status: 500 });
+        const failing = await Promise.all(
+          Array.from({ length: 6 }, () => tenant.createWebhook(scene.receiver.url, [type], { retrySchedule: [] })),
+        );
+        for (let n = 0; n < 5; n++) await tenant.publish(type);
+        const abandoned = await Promise.all(failing.map(({ id }) => tenant.reached(id, 'ABANDONED', 5)));
+        await until('the news', () => listener.requests.length >= 30);
+        const told = bodiesOf(listener).map(({ data }) => data.delivery_id);
+        expect(told).toHaveLength(30);
+        expect(new Set(told)).toEqual(new Set(abandoned.flat().map(({ id }) => id)));
+      });
+    } finally {
+      await beside.stop();
+    }
+  });
+
   it('of an operational event causes none, though two webhooks fail at everything', async () => {
     const tenant = await newTenant();
     const type = await tenant.registerType();

@@ -13,6 +13,7 @@ import { Webhooks } from '../src/domain/webhooks/webhooks.ts';
 import { HealthWatch } from '../src/jobs/healthWatch.ts';
 import { openDatabase } from '../src/platform/database.ts';
 import type { Database } from '../src/platform/database.ts';
+import { newId } from '../src/platform/ids.ts';
 import { openNotifications } from '../src/platform/notifications.ts';
 import type { Notifications } from '../src/platform/notifications.ts';
 import { SecretBox } from '../src/platform/secrets.ts';
@@ -131,6 +132,28 @@ describe('the health watch', () => {
     await watch().runOnce();
     const [event] = await database.sql.query<{ body: string }>(`select body from event`);
     expect(JSON.parse(event!.body)).toMatchObject({ data: { webhook_name: null, host: null } });
+    await forgetEvents();
+  });
+
+  it('hands on the hops of the event whose delivery was abandoned', async () => {
+    const id = await newWebhook();
+    const failed = newId();
+    await database.sql.query(
+      `insert into event (id, tenant_id, type, source, hops, occurred_at, published_at, body)
+       values ($1, $2, 'a.b', 'api', 4, now(), now(), '{}')`,
+      [failed, tenantId],
+    );
+    await database.sql.query(
+      `insert into operational_outbox (tenant_id, webhook_id, type, detail) values ($1, $2, 'delivery.abandoned', $3)`,
+      [tenantId, id, JSON.stringify({ delivery: newId(), event: failed, type: 'a.b', attempts: 1 })],
+    );
+    await announce(id, 1);
+    await watch().runOnce();
+    const events = await database.sql.query(`select type, hops from event where source = 'hookgraph' order by hops`);
+    expect(events).toEqual([
+      { type: 'webhook.failing', hops: 0 },
+      { type: 'delivery.abandoned', hops: 4 },
+    ]);
     await forgetEvents();
   });
 

@@ -67,7 +67,7 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
   lane_read: { statement: READ_DUE, values: [webhook, '-infinity', '0', [], 200], uses: /delivery_open_due/ },
   settle: { statement: SETTLE, values: ['[]'], uses: /delivery_open_pkey/ },
   disable_overdue: { statement: DISABLE_OVERDUE, values: [0, 500], uses: /webhook_health_disable/ },
-  take_operational: { statement: TAKE_OPERATIONAL, values: [500], uses: /operational_outbox_pkey/ },
+  take_operational: { statement: TAKE_OPERATIONAL, values: [500], uses: /operational_outbox_pkey[^]*event_p\d+_pkey/ },
   publish: { statement: PUBLISH, values: ['[]', 1_000], uses: /webhook_subscription_pkey/ },
   deliveries_of_tenant: await sentBy(
     (sql) => listDeliveries(sql, tenant, {}, page),

@@ -6,14 +6,18 @@ import type { OperationalType } from '../events/operationalTypes.ts';
 /** What an event says it came from. */
 const SOURCE = 'hookgraph';
 
-/** Of webhooks that are gone meanwhile name and host are null. Walks the primary key. */
+/**
+ * Of webhooks that are gone meanwhile name and host are null. An abandoned delivery hands on the hops of its event, so that
+ * one which fails over and over on a way through hookgraph and back ends like any other. Walks the primary keys.
+ */
 export const TAKE_OPERATIONAL = `/*take_operational*/
 with taken as (
   delete from operational_outbox where id = any (array(select id from operational_outbox order by id limit $1))
   returning id, tenant_id, webhook_id, type, at, detail
 )
-select t.tenant_id, t.webhook_id, t.type, epoch_ms(t.at) as at, t.detail, w.name, w.url
-from taken t left join webhook w on w.id = t.webhook_id order by t.id`;
+select t.tenant_id, t.webhook_id, t.type, epoch_ms(t.at) as at, t.detail, w.name, w.url, coalesce(e.hops, 0)::int as hops
+from taken t left join webhook w on w.id = t.webhook_id left join event e on e.id = (t.detail::json ->> 'event')::uuid
+order by t.id`;
 
 interface OutboxRow {
   readonly tenant_id: string;
@@ -23,6 +27,7 @@ interface OutboxRow {
   readonly detail: string;
   readonly name: string | null;
   readonly url: string | null;
+  readonly hops: number;
 }
 
 interface StreakDetail {
@@ -51,10 +56,11 @@ export const publishOperational = async (
   limit: number,
 ): Promise<{ taken: number; ring: () => void }> => {
   const rows = await sql.query<OutboxRow>(TAKE_OPERATIONAL, [limit]);
-  const byTenant = Map.groupBy(rows, (row) => row.tenant_id);
+  const alike = Map.groupBy(rows, ({ tenant_id, hops }) => `${tenant_id} ${hops}`);
   const rings: (() => void)[] = [];
-  for (const [tenantId, own] of byTenant) {
-    const written = await publisher.publishIn(sql, tenantId, SOURCE, own.map(eventOf));
+  for (const some of alike.values()) {
+    const [{ tenant_id: tenantId, hops }] = some as [OutboxRow];
+    const written = await publisher.publishIn(sql, tenantId, SOURCE, some.map(eventOf), { hops });
     rings.push(() => written.ring());
   }
   return {
