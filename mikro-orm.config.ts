@@ -1,6 +1,7 @@
 import { Migration0001Foundation } from './migrations/0001-foundation.ts';
 import { Migration0003Desk } from './migrations/0003-desk.ts';
 import { Migration0006Health } from './migrations/0006-health.ts';
+import { Migration0007Inbound } from './migrations/0007-inbound.ts';
 import type { DatabaseSchema } from './src/platform/database.ts';
 import { Asset } from './src/domain/desk/asset.ts';
 import { Client } from './src/domain/desk/client.ts';
@@ -14,5 +15,5 @@ import { Webhook } from './src/domain/webhooks/webhook.ts';
 /** The entities and migrations of this installation, in order. Migrations only ever go forward. */
 export const schema: DatabaseSchema = {
   entities: [Tenant, ApiKey, Webhook, RegisteredEventType, Client, Ticket, TicketComment, Asset],
-  migrations: [Migration0001Foundation, Migration0003Desk, Migration0006Health],
+  migrations: [Migration0001Foundation, Migration0003Desk, Migration0006Health, Migration0007Inbound],
 };

@@ -15,6 +15,7 @@ import { Catalogue } from './domain/events/catalogue.ts';
 import { EventTypes } from './domain/events/eventTypes.ts';
 import { createPublisher } from './domain/events/publisher.ts';
 import { FeedReader } from './domain/feed/feedReader.ts';
+import { DELIVERY_STREAM } from './domain/feed/filter.ts';
 import { daysAhead, ensurePartitions, isMissingPartition, LEAST_DAYS_AHEAD } from './domain/retention/partitions.ts';
 import { ApiKeys } from './domain/tenants/apiKeys.ts';
 import { Authenticator } from './domain/tenants/authenticator.ts';
@@ -114,7 +115,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
       return true;
     };
 
-    const feed = new FeedReader({ database, notifications, log });
+    const feed = new FeedReader({ stream: DELIVERY_STREAM, database, notifications, log });
     started.push(() => feed.close());
     const bell = new Bell(boss, database, log);
     started.push(() => bell.flush());

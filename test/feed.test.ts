@@ -2,9 +2,11 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import * as fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { FeedChange } from '../src/domain/feed/change.ts';
 import { CursorExpiredError, decodeCursor, encodeCursor, MalformedCursorError } from '../src/domain/feed/cursor.ts';
 import { FeedReader } from '../src/domain/feed/feedReader.ts';
 import type { FeedBatch, FeedEvent } from '../src/domain/feed/feedReader.ts';
+import { DELIVERY_STREAM } from '../src/domain/feed/filter.ts';
 import type { FeedFilter } from '../src/domain/feed/filter.ts';
 import { ensurePartitions, FEED_PARTITION_ROWS } from '../src/domain/retention/partitions.ts';
 import { createSequencer } from '../src/jobs/sequencer.ts';
@@ -28,7 +30,7 @@ import type { FreshDatabase } from './feedSupport.ts';
 let fresh: FreshDatabase;
 let database: Database;
 let notifications: Notifications;
-let reader: FeedReader;
+let reader: FeedReader<FeedChange, FeedFilter>;
 let ended: AbortController;
 let tenantId: string;
 const { log } = quietLog();
@@ -40,7 +42,7 @@ beforeAll(async () => {
 });
 
 beforeEach(() => {
-  reader = new FeedReader({ database, notifications, log });
+  reader = new FeedReader({ stream: DELIVERY_STREAM, database, notifications, log });
   ended = new AbortController();
   tenantId = newId();
 });
@@ -140,7 +142,7 @@ describe('a subscription', () => {
 
   test('that hears nothing gets empty batches whose cursor advances past what was left out', async () => {
     reader.close();
-    reader = new FeedReader({ database, notifications, log, heartbeatMs: 200 });
+    reader = new FeedReader({ stream: DELIVERY_STREAM, database, notifications, log, heartbeatMs: 200 });
     const batches = subscribe(null, { status: ['ABANDONED'] });
     const first = await pull(batches);
     await writeFeed(database.sql, tenantId, [[change(1)], [change(2)]]);
@@ -191,7 +193,7 @@ describe('without a doorbell', () => {
   test('a change arrives within 1.2 s', async () => {
     const deaf = await openNotifications(fresh.url, log);
     await deaf.close();
-    const listener = new FeedReader({ database, notifications: deaf, log });
+    const listener = new FeedReader({ stream: DELIVERY_STREAM, database, notifications: deaf, log });
     const sequencer = createSequencer({
       database,
       notifications: deaf,
@@ -296,7 +298,7 @@ describe('when the feed is cut', () => {
   test('by retention, what came before is expired, and resumeAfter goes on with the oldest kept', async () => {
     const own = await freshDatabase();
     const bells = await openNotifications(own.url, log);
-    const late = new FeedReader({ database: own.database, notifications: bells, log });
+    const late = new FeedReader({ stream: DELIVERY_STREAM, database: own.database, notifications: bells, log });
     try {
       const many = Array.from({ length: 150 }, (_, index) => change(index));
       await writeFeed(own.database.sql, tenantId, [many, [change(150)], [change(151)]]);
@@ -332,7 +334,7 @@ describe('when the feed is cut', () => {
   test('by a restore, every cursor and subscription from before is expired', async () => {
     const own = await freshDatabase();
     const bells = await openNotifications(own.url, log);
-    const late = new FeedReader({ database: own.database, notifications: bells, log });
+    const late = new FeedReader({ stream: DELIVERY_STREAM, database: own.database, notifications: bells, log });
     try {
       await writeFeed(own.database.sql, tenantId, [[change(1)]]);
       const { cursor } = await late.read(tenantId, null, 10, {});

@@ -3,6 +3,7 @@ import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { decodeCursor } from '../src/domain/feed/cursor.ts';
 import { FeedReader } from '../src/domain/feed/feedReader.ts';
+import { DELIVERY_STREAM } from '../src/domain/feed/filter.ts';
 import { ensurePartitions, FEED_PARTITION_ROWS } from '../src/domain/retention/partitions.ts';
 import { LowWaterMark } from '../src/jobs/lowWaterMark.ts';
 import { createOutboxBell, createSequencer } from '../src/jobs/sequencer.ts';
@@ -66,7 +67,7 @@ describe('the sequencer', () => {
     await foreign.connect();
     await foreign.query(`begin; insert into feed_outbox (tenant_id, changes) values ('${newId()}', '[]')`);
 
-    const reader = new FeedReader({ database, notifications, log });
+    const reader = new FeedReader({ stream: DELIVERY_STREAM, database, notifications, log });
     const sequencer = sequence({ onMoved: () => reader.poke() });
     const ended = new AbortController();
     const batches = reader.subscribe(tenantId, null, {}, ended.signal);

@@ -50,10 +50,10 @@ with picked as materialized (
   ) as sized
   where before < 8388608
 ), taken as (
-  delete from feed_outbox where id = any (array(select id from picked)) returning id, tenant_id, at, changes
+  delete from feed_outbox where id = any (array(select id from picked)) returning id, tenant_id, kind, at, changes
 ), moved as (
-  insert into feed (seq, tenant_id, at, changes)
-  select nextval('feed_seq'), tenant_id, at, changes from (select * from taken order by id) as ordered
+  insert into feed (seq, tenant_id, kind, at, changes)
+  select nextval('feed_seq'), tenant_id, kind, at, changes from (select * from taken order by id) as ordered
   returning seq
 ), told as (
   select count(*)::integer as rows, max(seq) as seq from moved

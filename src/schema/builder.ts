@@ -11,7 +11,9 @@ import type { Desk } from '../domain/desk/desk.ts';
 import type { DeskReader } from '../domain/desk/deskReader.ts';
 import type { Publisher } from '../domain/events/event.ts';
 import type { EventTypes } from '../domain/events/eventTypes.ts';
+import type { FeedChange } from '../domain/feed/change.ts';
 import type { FeedReader } from '../domain/feed/feedReader.ts';
+import type { FeedFilter } from '../domain/feed/filter.ts';
 import type { ApiKeys } from '../domain/tenants/apiKeys.ts';
 import type { Caller } from '../domain/tenants/authenticator.ts';
 import type { Scope } from '../domain/tenants/scopes.ts';
@@ -36,7 +38,7 @@ export interface Services {
   readonly testDeliveries: TestDeliveries;
   /** Null where the service desk is off: then the schema has nothing that asks for it. */
   readonly desk: { readonly changes: Desk; readonly reader: DeskReader } | null;
-  readonly feed: Pick<FeedReader, 'subscribe' | 'read'>;
+  readonly feed: Pick<FeedReader<FeedChange, FeedFilter>, 'subscribe' | 'read'>;
   readonly healthFeed: Pick<HealthFeed, 'subscribe'>;
 }
 

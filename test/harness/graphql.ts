@@ -16,6 +16,7 @@ import { createPublisher } from '../../src/domain/events/publisher.ts';
 import { Catalogue } from '../../src/domain/events/catalogue.ts';
 import { EventTypes } from '../../src/domain/events/eventTypes.ts';
 import { FeedReader } from '../../src/domain/feed/feedReader.ts';
+import { DELIVERY_STREAM } from '../../src/domain/feed/filter.ts';
 import { ApiKeys } from '../../src/domain/tenants/apiKeys.ts';
 import { Authenticator } from '../../src/domain/tenants/authenticator.ts';
 import { bootstrapTenant } from '../../src/domain/tenants/bootstrap.ts';
@@ -113,7 +114,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
   const checkUrl = (text: string) =>
     /^https?:\/\//.test(text) ? null : 'The URL must start with https:// or http://.';
   const authenticator = new Authenticator(database, notifications, (error) => log.warn({ err: error }, 'last use'));
-  const feed = new FeedReader({ database, notifications, log });
+  const feed = new FeedReader({ stream: DELIVERY_STREAM, database, notifications, log });
   const mend = async () => false;
   const publisher = createPublisher({ database, bell, now: Date.now, mend });
   const webhookList = new WebhookList(database);

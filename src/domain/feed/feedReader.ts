@@ -3,29 +3,29 @@ import { endable } from '../../platform/endable.ts';
 import { assertKept, CursorExpiredError, decodeCursor, encodeCursor } from './cursor.ts';
 import type { FeedPosition } from './cursor.ts';
 import type { FeedChange } from './change.ts';
-import { changeMatcher } from './filter.ts';
-import type { FeedFilter } from './filter.ts';
 import { Gate } from './gate.ts';
 import { readFeedPages } from './pages.ts';
 import type { FeedRow } from './pages.ts';
 import { costOf } from './ring.ts';
 import type { FeedRing } from './ring.ts';
+import type { FeedStream } from './stream.ts';
 import { FeedTail } from './tail.ts';
 import type { FeedTailOptions } from './tail.ts';
 
 /** A change and the cursor that goes on after it. */
-export type FeedEvent = FeedChange & { readonly cursor: string };
+export type FeedEvent<Change = FeedChange> = Change & { readonly cursor: string };
 
 /** A stretch of the feed. */
-export interface FeedBatch {
+export interface FeedBatch<Change = FeedChange> {
   /** Goes on after everything that was looked at, changes that the filter left out too. */
   readonly cursor: string;
-  readonly events: readonly FeedEvent[];
+  readonly events: readonly FeedEvent<Change>[];
   /** There is more already, or nobody has looked whether there is. */
   readonly hasMore: boolean;
 }
 
-export interface FeedReaderOptions extends FeedTailOptions {
+export interface FeedReaderOptions<Change, Filter> extends FeedTailOptions {
+  readonly stream: FeedStream<Change, Filter>;
   /** How long a subscription stays silent at most; 15 s by default. */
   readonly heartbeatMs?: number;
 }
@@ -37,33 +37,35 @@ const HALF_READ_COST = 8 * 1_048_576;
 // How far one poll with a filter that hardly matches looks before it answers with what it has.
 const PAGES_PER_POLL = 20;
 
-interface News {
-  readonly events: FeedEvent[];
+interface News<Change> {
+  readonly events: FeedEvent<Change>[];
   readonly position: FeedPosition;
   readonly hasMore: boolean;
 }
 
-interface Reading {
+interface Reading<Change> {
   readonly tenantId: string;
   readonly generation: string;
-  readonly matches: (change: FeedChange) => boolean;
+  readonly matches: (change: Change) => boolean;
 }
 
 /**
- * Reads the feed for subscribers and pollers, in order and at least once. A reader's whole state is its position, so
+ * Reads a feed for subscribers and pollers, in order and at least once. A reader's whole state is its position, so
  * a slow one costs nothing: near the head it is served from the memory shared by its tenant, behind from the table, four
  * reads at a time for the whole process.
  */
-export class FeedReader {
-  readonly #tail: FeedTail;
+export class FeedReader<Change extends object, Filter> {
+  readonly #stream: FeedStream<Change, Filter>;
+  readonly #tail: FeedTail<Change>;
   readonly #database: FeedTailOptions['database'];
   readonly #heartbeatMs: number;
   readonly #tableReads = new Gate(TABLE_READS_AT_ONCE);
   /** Rows in the midst of which somebody stands: one with thousands of changes is not read again for each batch. */
-  readonly #halfRead = new LRUCache<string, FeedRow>({ maxSize: HALF_READ_COST, sizeCalculation: costOf });
+  readonly #halfRead = new LRUCache<string, FeedRow<Change>>({ maxSize: HALF_READ_COST, sizeCalculation: costOf });
 
-  constructor(options: FeedReaderOptions) {
-    this.#tail = new FeedTail(options);
+  constructor(options: FeedReaderOptions<Change, Filter>) {
+    this.#stream = options.stream;
+    this.#tail = new FeedTail(options, options.stream.kind);
     this.#database = options.database;
     this.#heartbeatMs = options.heartbeatMs ?? HEARTBEAT_MS;
   }
@@ -88,9 +90,9 @@ export class FeedReader {
   subscribe(
     tenantId: string,
     after: string | null,
-    filter: FeedFilter,
+    filter: Filter,
     signal: AbortSignal,
-  ): AsyncGenerator<FeedBatch, void, void> {
+  ): AsyncGenerator<FeedBatch<Change>, void, void> {
     return endable(signal, (ended) => this.#follow(tenantId, after, filter, ended));
   }
 
@@ -98,10 +100,11 @@ export class FeedReader {
    * Reads at most `first` events after a cursor, or (null) from the oldest that is kept. Cursors are those of
    * `subscribe`, and it throws the same. With a filter it may answer fewer, or none, and `hasMore`.
    */
-  async read(tenantId: string, after: string | null, first: number, filter: FeedFilter): Promise<FeedBatch> {
+  async read(tenantId: string, after: string | null, first: number, filter: Filter): Promise<FeedBatch<Change>> {
     const start = after === null ? await this.#oldest() : decodeCursor(after);
-    const reading: Reading = { tenantId, generation: start.generation, matches: changeMatcher(filter) };
-    const events: FeedEvent[] = [];
+    const matches = this.#stream.matcher(filter);
+    const reading: Reading<Change> = { tenantId, generation: start.generation, matches };
+    const events: FeedEvent<Change>[] = [];
     let position = start.position;
     let hasMore = true;
     for (let page = 0; page < PAGES_PER_POLL && hasMore && events.length < first; page++) {
@@ -115,17 +118,17 @@ export class FeedReader {
   async *#follow(
     tenantId: string,
     after: string | null,
-    filter: FeedFilter,
+    filter: Filter,
     signal: AbortSignal,
-  ): AsyncGenerator<FeedBatch, void, void> {
+  ): AsyncGenerator<FeedBatch<Change>, void, void> {
     const asked = after === null ? null : decodeCursor(after);
-    const matches = changeMatcher(filter);
+    const matches = this.#stream.matcher(filter);
     const bounds = await this.#tail.bounds();
     const { generation } = bounds;
     let position = asked?.position ?? { seq: bounds.head + 1, offset: 0 };
     if (asked) assertKept(asked.generation, position, bounds);
 
-    const reading: Reading = { tenantId, generation, matches };
+    const reading: Reading<Change> = { tenantId, generation, matches };
     const ring = this.#tail.join(tenantId, bounds);
     try {
       let toldAt = Number.NEGATIVE_INFINITY;
@@ -152,14 +155,21 @@ export class FeedReader {
     }
   }
 
-  async #fromTable(reading: Reading, position: FeedPosition, limit: number, signal: AbortSignal | null): Promise<News> {
+  async #fromTable(
+    reading: Reading<Change>,
+    position: FeedPosition,
+    limit: number,
+    signal: AbortSignal | null,
+  ): Promise<News<Change>> {
     const { tenantId, generation } = reading;
     const key = (seq: number): string => `${generation} ${tenantId} ${seq}`;
     const half = position.offset > 0 ? this.#halfRead.get(key(position.seq)) : undefined;
     if (half) return { ...collect(reading, [half], half.seq + 1, position, limit), hasMore: true };
 
     const { page, bounds } = await this.#tableReads.run(signal, async () => {
-      const pages = await readFeedPages(this.#database.sql, [{ tenantId, next: position.seq }]);
+      const pages = await readFeedPages<Change>(this.#database.sql, this.#stream.kind, [
+        { tenantId, next: position.seq },
+      ]);
       // Read after the page: retention may have taken rows while it was read.
       return { page: pages.get(tenantId)!, bounds: await this.#tail.bounds() };
     });
@@ -180,14 +190,14 @@ export class FeedReader {
  * Takes up to `limit` matching changes from `position` on out of rows that are complete up to `end`. Looks on to the
  * next match, so that a position at the end really has nothing before it.
  */
-const collect = (
-  { generation, matches }: Reading,
-  rows: Iterable<FeedRow>,
+const collect = <Change>(
+  { generation, matches }: Reading<Change>,
+  rows: Iterable<FeedRow<Change>>,
   end: number,
   position: FeedPosition,
   limit: number,
-): News => {
-  const events: FeedEvent[] = [];
+): News<Change> => {
+  const events: FeedEvent<Change>[] = [];
   for (const { seq, changes } of rows) {
     for (let offset = seq === position.seq ? position.offset : 0; offset < changes.length; offset++) {
       const change = changes[offset]!;
@@ -200,7 +210,7 @@ const collect = (
   return { events, position: end > position.seq ? { seq: end, offset: 0 } : position, hasMore: false };
 };
 
-const rowOrTime = (ring: FeedRing, ms: number, signal: AbortSignal): Promise<void> =>
+const rowOrTime = (ring: FeedRing<unknown>, ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
     const done = (): void => {
       clearTimeout(timer);

@@ -1,5 +1,6 @@
 import { typeMatcher } from '../events/typePatterns.ts';
 import type { FeedChange } from './change.ts';
+import type { FeedStream } from './stream.ts';
 
 /** Which changes a reader wants; what is left out does not narrow, and an empty list matches nothing. */
 export interface FeedFilter {
@@ -26,3 +27,6 @@ export const changeMatcher = ({
     (typeMatches === null || typeMatches(change.t)) &&
     (isTest === undefined || (change.x === 1) === isTest);
 };
+
+/** The feed of outbound deliveries. */
+export const DELIVERY_STREAM: FeedStream<FeedChange, FeedFilter> = { kind: 0, matcher: changeMatcher };

@@ -1,18 +1,17 @@
 import type { Sql } from '../../platform/database.ts';
-import type { FeedChange } from './change.ts';
 
 /** One row of the feed, parsed. */
-export interface FeedRow {
+export interface FeedRow<Change> {
   readonly seq: number;
-  readonly changes: readonly FeedChange[];
+  readonly changes: readonly Change[];
   /** Length of its text, as a measure of what it costs to keep. */
   readonly size: number;
 }
 
-/** Consecutive rows of one tenant. */
-export interface FeedPage {
-  readonly rows: readonly FeedRow[];
-  /** Where to read on: every row of the tenant before it is in this page or in an earlier one. */
+/** Consecutive rows of one tenant and kind. */
+export interface FeedPage<Change> {
+  readonly rows: readonly FeedRow<Change>[];
+  /** Where to read on: every such row before it is in this page or in an earlier one. */
   readonly next: number;
   /** The tenant had no more when this was read. */
   readonly exhausted: boolean;
@@ -35,7 +34,7 @@ interface PageRow {
 const MAX_ROWS = 100;
 
 /*
- * Each tenant costs one descent of the index (tenant_id, seq); partitions below `next` are pruned. A page ends where
+ * Each tenant costs one descent of the index (tenant_id, kind, seq); partitions below `next` are pruned. A page ends where
  * 16 KiB as stored are reached (compressed texts are not opened to find out), that is after some hundred changes: a
  * reader keeps nothing but its position between two pages. The head is of the same snapshot as the rows, so it is how
  * far a tenant without news has read.
@@ -49,24 +48,26 @@ left join lateral (
   from (
     select seq, changes, (count(*) over ())::integer as candidates,
            sum(pg_column_size(changes)) over (order by seq) - pg_column_size(changes) as before
-    from (select seq, changes from feed where tenant_id = t.tenant_id and seq >= t.next order by seq limit ${MAX_ROWS}) as ahead
+    from (select seq, changes from feed where tenant_id = t.tenant_id and kind = $3 and seq >= t.next order by seq limit ${MAX_ROWS}) as ahead
   ) as sized
   where before < 16384
 ) as page on true
 order by t.tenant_id, page.seq`;
 
-/** Reads one page for each tenant, in one statement and one snapshot. */
-export const readFeedPages = async (sql: Sql, requests: readonly FeedPageRequest[]): Promise<Map<string, FeedPage>> => {
-  const found = await sql.query<PageRow>(PAGES, [requests.map((r) => r.tenantId), requests.map((r) => r.next)]);
+/** Reads one page for each tenant, in one statement and one snapshot. `Change` is what rows of this kind hold. */
+export const readFeedPages = async <Change>(
+  sql: Sql,
+  kind: number,
+  requests: readonly FeedPageRequest[],
+): Promise<Map<string, FeedPage<Change>>> => {
+  const found = await sql.query<PageRow>(PAGES, [requests.map((r) => r.tenantId), requests.map((r) => r.next), kind]);
   const byTenant = Map.groupBy(found, (row) => row.tenant_id);
-  return new Map(requests.map(({ tenantId, next }) => [tenantId, pageOf(byTenant.get(tenantId) ?? [], next)]));
+  return new Map(requests.map(({ tenantId, next }) => [tenantId, pageOf<Change>(byTenant.get(tenantId) ?? [], next)]));
 };
 
-const pageOf = (found: readonly PageRow[], next: number): FeedPage => {
+const pageOf = <Change>(found: readonly PageRow[], next: number): FeedPage<Change> => {
   const rows = found.flatMap(({ seq, changes }) =>
-    seq === null || changes === null
-      ? []
-      : [{ seq, changes: JSON.parse(changes) as FeedChange[], size: changes.length }],
+    seq === null || changes === null ? [] : [{ seq, changes: JSON.parse(changes) as Change[], size: changes.length }],
   );
   const candidates = found[0]?.candidates ?? 0;
   const exhausted = rows.length === candidates && candidates < MAX_ROWS;

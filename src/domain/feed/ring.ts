@@ -6,12 +6,12 @@ const MAX_COST = 4 * 1_048_576;
 const COST_PER_CHARACTER = 3;
 
 /**
- * The newest rows of one tenant, parsed once for all its subscribers: at most 30 s and 4 MiB of them. It is complete
+ * The newest rows of one tenant and kind, parsed once for all its subscribers: at most 30 s and 4 MiB of them. It is complete
  * from `start` (inclusive) to `next` (exclusive); whoever stands before `start` reads the table.
  */
-export class FeedRing {
+export class FeedRing<Change> {
   readonly tenantId: string;
-  readonly #rows: { readonly row: FeedRow; readonly addedAt: number }[] = [];
+  readonly #rows: { readonly row: FeedRow<Change>; readonly addedAt: number }[] = [];
   readonly #waiting = new Set<() => void>();
   #cost = 0;
   #start: number;
@@ -32,7 +32,7 @@ export class FeedRing {
   }
 
   /** Appends rows that continue where the ring ended, and wakes whoever waits where there is something for them. */
-  append(rows: readonly FeedRow[], next: number, now: number): void {
+  append(rows: readonly FeedRow<Change>[], next: number, now: number): void {
     for (const row of rows) {
       this.#rows.push({ row, addedAt: now });
       this.#cost += costOf(row);
@@ -64,7 +64,7 @@ export class FeedRing {
   }
 
   /** The rows from `seq` on; only meant for `seq` not before `start`. */
-  *from(seq: number): Generator<FeedRow> {
+  *from(seq: number): Generator<FeedRow<Change>> {
     let low = 0;
     let high = this.#rows.length;
     while (low < high) {
@@ -89,4 +89,4 @@ export class FeedRing {
 }
 
 /** About how many bytes a parsed row takes. */
-export const costOf = (row: FeedRow): number => 64 + row.size * COST_PER_CHARACTER;
+export const costOf = (row: FeedRow<unknown>): number => 64 + row.size * COST_PER_CHARACTER;

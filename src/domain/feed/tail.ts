@@ -22,10 +22,11 @@ const TENANTS_PER_STATEMENT = 50;
  * sequencer, its own or another's; a lost ring costs at most half a second. A database that is away is asked again at
  * that pace, and said to be so once.
  */
-export class FeedTail {
+export class FeedTail<Change> {
   readonly #database: Database;
   readonly #log: Logger;
-  readonly #rings = new Map<string, { readonly ring: FeedRing; members: number }>();
+  readonly #kind: number;
+  readonly #rings = new Map<string, { readonly ring: FeedRing<Change>; members: number }>();
   #generation: string | null = null;
   #verifiedAt = 0;
   #reading = false;
@@ -35,7 +36,9 @@ export class FeedTail {
   #nextBounds: Promise<FeedBounds> | null = null;
   #boundsInFlight: Promise<unknown> = Promise.resolve();
 
-  constructor({ database, notifications, log }: FeedTailOptions) {
+  /** `kind`: of the changes that it reads. */
+  constructor({ database, notifications, log }: FeedTailOptions, kind: number) {
+    this.#kind = kind;
     this.#database = database;
     this.#log = log;
     const reconnected = (): void => {
@@ -64,13 +67,13 @@ export class FeedTail {
   }
 
   /** The ring of a tenant, kept filled until as many have left as joined. */
-  join(tenantId: string, bounds: FeedBounds): FeedRing {
+  join(tenantId: string, bounds: FeedBounds): FeedRing<Change> {
     const present = this.#rings.get(tenantId);
     if (present) {
       present.members++;
       return present.ring;
     }
-    const ring = new FeedRing(tenantId, bounds.head + 1);
+    const ring = new FeedRing<Change>(tenantId, bounds.head + 1);
     this.#rings.set(tenantId, { ring, members: 1 });
     this.#backstop ??= setInterval(() => this.poke(), BACKSTOP_MS);
     return ring;
@@ -118,7 +121,7 @@ export class FeedTail {
     for (let index = 0; index < rings.length; index += TENANTS_PER_STATEMENT) {
       const some = rings.slice(index, index + TENANTS_PER_STATEMENT);
       const asked = new Map(some.map((ring) => [ring, ring.next]));
-      const pages = await readFeedPages(this.#database.sql, some);
+      const pages = await readFeedPages<Change>(this.#database.sql, this.#kind, some);
       const now = Date.now();
       for (const ring of some) {
         const page = pages.get(ring.tenantId)!;

@@ -2,7 +2,7 @@ import { idTime, lowestIdAt } from '../../platform/ids.ts';
 import type { Database, Sql } from '../../platform/database.ts';
 
 /** Partitioned by day on their UUIDv7 id. */
-const BY_TIME = ['event', 'delivery', 'attempt'] as const;
+const BY_TIME = ['event', 'delivery', 'attempt', 'inbound_delivery'] as const;
 /** How far ahead partitions exist; `/readyz` fails below {@link LEAST_DAYS_AHEAD}. */
 const DAYS_AHEAD = 7;
 export const LEAST_DAYS_AHEAD = 2;
@@ -92,7 +92,8 @@ export const daysAhead = async (sql: Sql, nowMs: number): Promise<number> => {
 
 /**
  * Drops what is older than the retention. A partition that holds the event or the attempts of a delivery that is still
- * open stays: a delivery's id has the millisecond of its event, so the oldest open id is the floor.
+ * open, or an inbound delivery that waits, stays: a delivery's id has the millisecond of its event, so the oldest open id
+ * is the floor.
  *
  * @returns the names of the dropped partitions
  */
@@ -101,7 +102,9 @@ export const dropExpiredPartitions = async (
   nowMs: number,
   retentionDays: number,
 ): Promise<string[]> => {
-  const [oldest] = await database.sql.query<{ id: string | null }>(`select id from delivery_open order by id limit 1`);
+  const [oldest] = await database.sql.query<{ id: string | null }>(
+    `select least((select id from delivery_open order by id limit 1), (select id from inbound_open order by id limit 1)) as id`,
+  );
   const floor = Math.min(nowMs - retentionDays * DAY_MS, oldest?.id ? idTime(oldest.id) : Number.POSITIVE_INFINITY);
   const dropped: string[] = [];
   for (const name of await existing(database.sql)) {
