@@ -1,0 +1,61 @@
+import { header, jsonata } from './presetRow.ts';
+import type { PresetRow } from './presetRow.ts';
+
+/** Schemes that many senders share. */
+export const GENERIC: readonly PresetRow[] = [
+  {
+    name: 'standard-webhooks',
+    displayName: 'Standard Webhooks',
+    type: 'STANDARD_WEBHOOKS',
+    config: { headerPrefix: 'webhook-' },
+    requiredConfig: [],
+    secretFrom: 'SENDER',
+    eventTypeSource: jsonata('type'),
+    idempotencySource: header('webhook-id'),
+    handshake: null,
+    docsUrl: 'https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md',
+  },
+  {
+    name: 'svix',
+    displayName: 'Svix (Clerk, Resend, Brex and others)',
+    type: 'STANDARD_WEBHOOKS',
+    config: { headerPrefix: 'svix-' },
+    requiredConfig: [],
+    secretFrom: 'SENDER',
+    eventTypeSource: jsonata('type'),
+    idempotencySource: header('svix-id'),
+    handshake: null,
+    docsUrl: 'https://docs.svix.com/receiving/verifying-payloads/how-manual',
+  },
+  {
+    name: 'alga',
+    displayName: 'AlgaPSA, or another hookgraph',
+    type: 'HMAC',
+    config: {
+      header: 'X-Alga-Signature',
+      separator: ',',
+      field: 'v1',
+      signedContent: '{timestamp}.{body}',
+      timestamp: { in: 'FIELD', name: 't', unit: 'SECONDS' },
+      toleranceSeconds: 300,
+    },
+    requiredConfig: [],
+    secretFrom: 'SENDER',
+    eventTypeSource: header('X-Alga-Event-Type'),
+    idempotencySource: header('X-Alga-Event-Id'),
+    handshake: null,
+    docsUrl: 'https://www.algapsa.com/docs',
+  },
+  {
+    name: 'generic-hmac',
+    displayName: 'HMAC-SHA256 of the body',
+    type: 'HMAC',
+    config: {},
+    requiredConfig: ['header'],
+    secretFrom: 'YOU',
+    eventTypeSource: null,
+    idempotencySource: null,
+    handshake: null,
+    docsUrl: 'https://www.rfc-editor.org/rfc/rfc2104',
+  },
+];
