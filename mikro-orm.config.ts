@@ -1,4 +1,5 @@
 import { Migration0001Foundation } from './migrations/0001-foundation.ts';
+import { Migration0002Lanes } from './migrations/0002-lanes.ts';
 import { Migration0003Desk } from './migrations/0003-desk.ts';
 import { Migration0006Health } from './migrations/0006-health.ts';
 import { Migration0007Inbound } from './migrations/0007-inbound.ts';
@@ -15,5 +16,5 @@ import { Webhook } from './src/domain/webhooks/webhook.ts';
 /** The entities and migrations of this installation, in order. Migrations only ever go forward. */
 export const schema: DatabaseSchema = {
   entities: [Tenant, ApiKey, Webhook, RegisteredEventType, Client, Ticket, TicketComment, Asset],
-  migrations: [Migration0001Foundation, Migration0003Desk, Migration0006Health, Migration0007Inbound],
+  migrations: [Migration0001Foundation, Migration0002Lanes, Migration0003Desk, Migration0006Health, Migration0007Inbound],
 };

@@ -2,6 +2,9 @@ import type { Sql } from '../../platform/database.ts';
 import { encodeId } from '../../platform/ids.ts';
 import type { Logger } from '../../platform/logs.ts';
 import type { SecretBox } from '../../platform/secrets.ts';
+import type { Circuit } from './breaker.ts';
+import { rateLimit } from './limiter.ts';
+import type { RateLimit } from './limiter.ts';
 import { signingKey } from './signature.ts';
 import type { SigningKey } from './signature.ts';
 
@@ -21,10 +24,26 @@ export interface Destination {
   /** Seconds to wait after each failed attempt. */
   readonly retrySchedule: readonly number[];
   readonly maxConcurrency: number;
+  readonly rateLimit: RateLimit | null;
+  readonly isStrict: boolean;
+  /** JSONata on the envelope. */
+  readonly condition: string | null;
+  /** Static headers, a flat list of names and values. */
+  readonly customHeaders: readonly string[];
+  /** It was paused until then; ms since the epoch, 0 where it never was. */
+  readonly resumedAt: number;
   /** The secrets that sign now, oldest first. */
   keys(now: number): SigningKey[];
   /** `Retry-After` holds the webhook back until then; ms since the epoch. */
   readonly heldUntil: number;
+  /** As it was written down last. */
+  readonly circuit: Circuit;
+  /** What the rate limiter remembers; ms since the epoch. */
+  readonly limiterAt: number;
+  /** Open deliveries up to this id were told as held; null: none. */
+  readonly heldToldTo: string | null;
+  /** Takeovers from holders that died, since a result was last written down. */
+  readonly crashes: number;
 }
 
 interface DestinationRow {
@@ -39,6 +58,16 @@ interface DestinationRow {
   readonly timeout_seconds: number;
   readonly retry_schedule: number[];
   readonly max_concurrency: number;
+  readonly rate_limit_per_minute: number | null;
+  readonly ordering: 'NONE' | 'STRICT';
+  readonly condition: string | null;
+  readonly headers: string | null;
+  readonly resumed_at: number | null;
+  readonly circuit_until: number | null;
+  readonly consecutive_failures: number | null;
+  readonly limiter_at: number | null;
+  readonly held_told_to: string | null;
+  readonly crashes: number;
   readonly secret: string;
   readonly previous_secret: string | null;
   readonly previous_until: number | null;
@@ -47,10 +76,13 @@ interface DestinationRow {
 const READ_DESTINATIONS = `/*destinations*/
 select l.webhook_id, l.tenant_id, l.webhook_name, epoch_ms(l.held_until) as held_until, w.status, w.version, w.url,
   w.verify_ssl, w.timeout_seconds, w.retry_schedule, w.max_concurrency, w.secret, w.previous_secret,
-  epoch_ms(w.previous_secret_expires_at) as previous_until
+  epoch_ms(w.previous_secret_expires_at) as previous_until, w.rate_limit_per_minute, w.ordering, w.condition, w.headers,
+  epoch_ms(w.resumed_at) as resumed_at, epoch_ms(l.circuit_until) as circuit_until, h.consecutive_failures,
+  epoch_ms(l.limiter_at) as limiter_at, l.held_told_to, l.crashes
 from unnest($1::uuid[]) as wanted(id)
 join lane l on l.webhook_id = wanted.id
-left join webhook w on w.id = wanted.id and w.tenant_id = l.tenant_id`;
+left join webhook w on w.id = wanted.id and w.tenant_id = l.tenant_id
+left join webhook_health h on h.webhook_id = w.id`;
 
 /**
  * By webhook id. One that has no lane row is gone, and has nothing open. One whose secret can't be read (a restored
@@ -80,6 +112,11 @@ const destinationOf = (row: DestinationRow, box: SecretBox): Destination => {
     tenantId: row.tenant_id,
     webhookName: row.webhook_name,
     heldUntil: row.held_until ?? 0,
+    resumedAt: row.resumed_at ?? 0,
+    circuit: { failures: row.consecutive_failures ?? 0, until: row.circuit_until },
+    limiterAt: row.limiter_at ?? 0,
+    heldToldTo: row.held_told_to,
+    crashes: row.crashes,
   };
   if (row.status === null) {
     return {
@@ -91,15 +128,19 @@ const destinationOf = (row: DestinationRow, box: SecretBox): Destination => {
       timeoutMs: 0,
       retrySchedule: [],
       maxConcurrency: 0,
+      rateLimit: null,
+      isStrict: false,
+      condition: null,
+      customHeaders: [],
       keys: () => [],
     };
   }
-  const decrypt = (text: string, field: string): SigningKey =>
-    signingKey(box.decrypt(text, { tenant: row.tenant_id, row: row.webhook_id, field }));
-  const current = decrypt(row.secret, 'secret');
+  const decrypt = (text: string, field: string): string =>
+    box.decrypt(text, { tenant: row.tenant_id, row: row.webhook_id, field });
+  const current = signingKey(decrypt(row.secret, 'secret'));
   const previous =
     row.previous_secret !== null && row.previous_until !== null
-      ? { key: decrypt(row.previous_secret, 'secret'), until: row.previous_until }
+      ? { key: signingKey(decrypt(row.previous_secret, 'secret')), until: row.previous_until }
       : null;
   return {
     ...common,
@@ -110,6 +151,10 @@ const destinationOf = (row: DestinationRow, box: SecretBox): Destination => {
     timeoutMs: row.timeout_seconds * 1000,
     retrySchedule: row.retry_schedule,
     maxConcurrency: row.max_concurrency,
+    rateLimit: row.rate_limit_per_minute === null ? null : rateLimit(row.rate_limit_per_minute),
+    isStrict: row.ordering === 'STRICT',
+    condition: row.condition,
+    customHeaders: row.headers === null ? [] : (JSON.parse(decrypt(row.headers, 'headers')) as string[][]).flat(),
     keys: (now) => (previous && previous.until > now ? [previous.key, current] : [current]),
   };
 };

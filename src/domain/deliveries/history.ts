@@ -56,7 +56,7 @@ const SHARED = `d.id, d.tenant_id, d.webhook_id, d.event_id, d.event_type, d.is_
   d.response_status, d.duration_ms, d.error_code, d.error_message, epoch_ms(d.created_at) as created_at`;
 // Nobody knows when a held one will be sent.
 const OPEN_COLUMNS = `${SHARED}, ${OPEN_STATUS} as status,
-  case when w.status = 'PAUSED' then null else epoch_ms(d.next_at) end as next_at, null::double precision as completed_at`;
+  case when w.status = 'PAUSED' then null else epoch_ms(coalesce(d.retry_at, d.next_at)) end as next_at, null::double precision as completed_at`;
 const ENDED_COLUMNS = `${SHARED}, d.status, null::double precision as next_at, epoch_ms(d.completed_at) as completed_at`;
 
 /** The deliveries with these ids; those of other tenants and those that are not kept any more are left out. */

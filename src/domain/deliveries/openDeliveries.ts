@@ -12,15 +12,32 @@ export interface OpenDelivery {
   readonly cycleAttempts: number;
   readonly trigger: string;
   readonly payloadFields: readonly string[] | null;
+  /** Live work, or bulk work behind it. */
+  readonly band: Band;
+  /** It became due then; ms since the epoch. */
+  readonly dueAt: number;
+  /** Under strict order: it failed, keeps its place and waits until then; ms since the epoch. */
+  readonly retryAt: number | null;
   /** Open for longer than a delivery may be. */
   readonly isExpired: boolean;
 }
+
+/** 0: live work. 1: bulk work, which is taken 1 : 3 beside live work. */
+export type Band = 0 | 1;
+export const BANDS: readonly Band[] = [0, 1];
 
 /** Where a lane has read up to, exact to the microsecond: after the row with this due time and number. */
 export interface LaneCursor {
   readonly nextAt: string;
   readonly seq: string;
 }
+
+/** A lane whose holders died this often in a row isn't worked until somebody changes its webhook. */
+export const PARKED_FROM_CRASHES = 5;
+
+/** Below and above every id. */
+const FIRST_ID = '00000000-0000-0000-0000-000000000000';
+export const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
 /** Before every row. */
 export const LANE_START: LaneCursor = { nextAt: '-infinity', seq: '0' };
@@ -31,7 +48,18 @@ export const laneCursorAt = (epochMs: number): LaneCursor => ({
   seq: '0',
 });
 
+/** What one lane wants to read of one band. */
+export interface LaneRead {
+  readonly webhookId: string;
+  readonly band: Band;
+  readonly cursor: LaneCursor;
+  /** Deliveries in hand, which are left out. */
+  readonly inHand: readonly string[];
+  readonly limit: number;
+}
+
 interface OpenRow {
+  readonly read: number;
   readonly id: string;
   readonly event_id: string;
   readonly event_type: string;
@@ -42,23 +70,29 @@ interface OpenRow {
   readonly payload_fields: string[] | null;
   readonly next_at: string;
   readonly seq: string;
+  readonly retry_at: number | null;
   readonly is_expired: boolean;
   readonly version: string | null;
 }
 
 /**
- * What is due for one webhook after the cursor, in order. Served by `delivery_open_due` from the cursor on, so that what
- * was settled before it, and is not vacuumed yet, costs nothing. Nothing is written to claim: the lane's lease is
- * the claim, and what it has in hand is left out by id.
+ * What is due after each cursor, in order, for all lanes that want to read, in one round trip. Served by
+ * `delivery_open_due` from each cursor on, so that what was settled before it, and is not vacuumed yet, costs nothing.
+ * Nothing is written to claim: the lane's lease is the claim, and what lanes have in hand is left out by id.
  */
-export const READ_DUE = `/*lane_read*/
-select id, event_id, event_type, is_test, attempts, cycle_attempts, trigger, payload_fields, next_at, seq,
-  expires_at <= clock_timestamp() as is_expired, (select version from webhook where id = $1) as version
-from delivery_open
-where webhook_id = $1 and band = 0 and (next_at, seq) > ($2::timestamptz, $3::bigint)
-  and next_at <= clock_timestamp() and id <> all($4::uuid[])
-order by next_at, seq
-limit $5`;
+export const READ_DUE = `/*lanes_read*/
+select r.read::int, d.id, d.event_id, d.event_type, d.is_test, d.attempts, d.cycle_attempts, d.trigger,
+  d.payload_fields, d.next_at, d.seq, epoch_ms(d.retry_at) as retry_at, d.expires_at <= now() as is_expired, w.version
+from unnest($1::uuid[], $2::smallint[], $3::timestamptz[], $4::bigint[], $5::int[])
+  with ordinality as r(webhook_id, band, next_at, seq, most, read)
+left join webhook w on w.id = r.webhook_id
+cross join lateral (
+  select o.* from delivery_open o
+  where o.webhook_id = r.webhook_id and o.band = r.band and (o.next_at, o.seq) > (r.next_at, r.seq)
+    and o.next_at <= now() and o.id <> all($6::uuid[])
+  order by o.next_at, o.seq
+  limit r.most
+) d`;
 
 export interface DueRead {
   readonly deliveries: readonly OpenDelivery[];
@@ -70,14 +104,22 @@ export interface DueRead {
   readonly webhookVersion: number | null;
 }
 
-export const readDue = async (
-  sql: Sql,
-  webhookId: string,
-  cursor: LaneCursor,
-  inHand: readonly string[],
-  limit: number,
-): Promise<DueRead> => {
-  const rows = await sql.query<OpenRow>(READ_DUE, [webhookId, cursor.nextAt, cursor.seq, inHand, limit]);
+/** @returns what each read brought, in the order of `reads` */
+export const readDue = async (sql: Sql, reads: readonly LaneRead[]): Promise<DueRead[]> => {
+  const rows = await sql.query<OpenRow>(READ_DUE, [
+    reads.map((read) => read.webhookId),
+    reads.map((read) => read.band),
+    reads.map((read) => read.cursor.nextAt),
+    reads.map((read) => read.cursor.seq),
+    reads.map((read) => read.limit),
+    reads.flatMap((read) => read.inHand),
+  ]);
+  const byRead = reads.map((): OpenRow[] => []);
+  for (const row of rows) byRead[row.read - 1]!.push(row);
+  return reads.map((read, index) => dueRead(read, byRead[index]!));
+};
+
+const dueRead = ({ cursor, band }: LaneRead, rows: readonly OpenRow[]): DueRead => {
   const last = rows.at(-1);
   return {
     deliveries: rows.map((row) => ({
@@ -89,6 +131,9 @@ export const readDue = async (
       cycleAttempts: row.cycle_attempts,
       trigger: row.trigger,
       payloadFields: row.payload_fields,
+      band,
+      dueAt: Date.parse(row.next_at),
+      retryAt: row.retry_at,
       isExpired: row.is_expired,
     })),
     cursor: last ? { nextAt: last.next_at, seq: last.seq } : cursor,
@@ -128,7 +173,10 @@ with slice as (
 )
 select count(*)::int as cancelled from ended`;
 
-/** @returns how many were cancelled; fewer than 1,000 means that nothing is left but `inHand` */
+/** Deliveries that one statement cancels. */
+export const CANCEL_SLICE = 1_000;
+
+/** @returns how many were cancelled; fewer than a slice means that nothing is left but `inHand` */
 export const cancelSlice = async (
   sql: Sql,
   webhookId: string,
@@ -139,38 +187,133 @@ export const cancelSlice = async (
   return row!.cancelled;
 };
 
-const BEGIN_LANES = `/*lanes_begun*/
-update lane set next_due_at = null where webhook_id = any($1::uuid[]) and next_due_at is not null`;
+const TELL_HELD = `/*lane_held*/
+with slice as materialized (
+  select o.* from lane l join delivery_open o on o.webhook_id = l.webhook_id
+  where l.webhook_id = $1 and o.id > coalesce(l.held_told_to, '${FIRST_ID}')
+  order by o.webhook_id, o.id limit 1000
+), feed as (
+  insert into feed_outbox (tenant_id, changes)
+  select tenant_id, json_agg(json_build_object('at', floor(epoch_ms(clock_timestamp())), 'd', id, 'w', webhook_id,
+    'e', event_id, 'n', $2::text, 't', event_type, 's', 'HELD', 'a', attempts) order by id)::text
+  from slice group by tenant_id
+), told as (select count(*)::int as told, (array_agg(id order by id desc))[1] as upto from slice)
+update lane l set held_told_to = case when told.told < 1000 then '${LAST_ID}' else told.upto end
+from told where l.webhook_id = $1
+returning told.told, l.held_told_to`;
 
-/** The lanes are held: the clock need not ring them. */
-export const beginLanes = async (sql: Sql, webhookIds: readonly string[]): Promise<void> => {
-  await sql.query(BEGIN_LANES, [webhookIds]);
+const TELL_RESUMED = `/*lane_resumed*/
+with slice as materialized (
+  select o.* from lane l join delivery_open o on o.webhook_id = l.webhook_id
+  where l.webhook_id = $1 and o.id <= l.held_told_to
+  order by o.webhook_id desc, o.id desc limit 1000
+), feed as (
+  insert into feed_outbox (tenant_id, changes)
+  select tenant_id, json_agg(json_build_object('at', floor(epoch_ms(clock_timestamp())), 'd', id, 'w', webhook_id,
+    'e', event_id, 'n', $2::text, 't', event_type, 's', case when attempts = 0 then 'PENDING' else 'RETRYING' end,
+    'a', attempts) order by id)::text
+  from slice group by tenant_id
+), told as (select count(*)::int as told, (array_agg(id order by id))[1] as downto from slice)
+update lane l set held_told_to = case when told.told = 1000 then (
+    select o.id from delivery_open o where o.webhook_id = $1 and o.id < told.downto
+    order by o.webhook_id desc, o.id desc limit 1) end
+from told where l.webhook_id = $1
+returning told.told, l.held_told_to`;
+
+/**
+ * Tells a slice of what is open of a paused webhook as HELD, upwards by id, or of one that was resumed as PENDING or
+ * RETRYING, downwards. How far it came is written with it (`held_told_to`), so that each pause and each resumption is told
+ * once, whoever dies in between, and a pause that ends early takes back what it told and no more.
+ *
+ * @returns how many were told, and how far that came: all of it where this is the last id (PAUSED) or null (ACTIVE)
+ */
+export const tellSlice = async (
+  sql: Sql,
+  webhookId: string,
+  webhookName: string,
+  status: 'PAUSED' | 'ACTIVE',
+): Promise<{ told: number; heldToldTo: string | null }> => {
+  const [row] = await sql.query<{ told: number; held_told_to: string | null }>(
+    status === 'PAUSED' ? TELL_HELD : TELL_RESUMED,
+    [webhookId, webhookName],
+  );
+  return { told: row?.told ?? 0, heldToldTo: row ? row.held_told_to : status === 'PAUSED' ? LAST_ID : null };
+};
+
+const BEGIN_LANES = `/*lanes_begun*/
+update lane l set next_due_at = null, crashes = l.crashes + given.orphaned::int
+from unnest($1::uuid[], $2::boolean[]) as given(id, orphaned)
+where l.webhook_id = given.id and (l.next_due_at is not null or given.orphaned)`;
+
+/** The lanes are held: the clock need not ring them. `isOrphaned`: the holder before died. */
+export const beginLanes = async (
+  sql: Sql,
+  lanes: readonly { readonly webhookId: string; readonly isOrphaned: boolean }[],
+): Promise<void> => {
+  await sql.query(BEGIN_LANES, [lanes.map((lane) => lane.webhookId), lanes.map((lane) => lane.isOrphaned)]);
+};
+
+const FORGIVE_LANE = `/*lane_forgiven*/ update lane set crashes = 0 where webhook_id = $1`;
+
+/** A result was written down: whatever the holders before died of, it isn't this lane. */
+export const forgiveLane = async (sql: Sql, webhookId: string): Promise<void> => {
+  await sql.query(FORGIVE_LANE, [webhookId]);
 };
 
 const PARK_LANES = `/*lanes_parked*/
-update lane l set next_due_at = case when due.next_at is not null then greatest(due.next_at, l.held_until) end
-from unnest($1::uuid[]) as given(id)
+update lane l set next_due_at = case when l.crashes < ${PARKED_FROM_CRASHES} then greatest(due.at, l.held_until, l.circuit_until, from_epoch_ms(given.not_before)) end,
+  limiter_at = from_epoch_ms(given.limiter_at)
+from unnest($1::uuid[], $2::double precision[], $3::double precision[]) as given(id, not_before, limiter_at)
 left join webhook w on w.id = given.id
 left join lateral (
-  select next_at from delivery_open o where o.webhook_id = given.id and o.band = 0 order by next_at limit 1
+  select least(
+    (select coalesce(retry_at, next_at) from delivery_open o
+      where o.webhook_id = given.id and o.band = 0 order by next_at, seq limit 1),
+    (select coalesce(retry_at, next_at) from delivery_open o
+      where o.webhook_id = given.id and o.band = 1 order by next_at, seq limit 1)) as at
 ) due on w.status is distinct from 'PAUSED'
 where l.webhook_id = given.id`;
 
+/** A lane that is given up. */
+export interface ParkedLane {
+  readonly webhookId: string;
+  /** Its rate limit allows nothing earlier; ms since the epoch, null without one. */
+  readonly notBefore: number | null;
+  /** What its limiter has to remember; ms since the epoch. */
+  readonly limiterAt: number | null;
+}
+
 /** Writes down when each lane has to be rung again, before it is given up. */
-export const parkLanes = async (sql: Sql, webhookIds: readonly string[]): Promise<void> => {
-  await sql.query(PARK_LANES, [webhookIds]);
+export const parkLanes = async (sql: Sql, lanes: readonly ParkedLane[]): Promise<void> => {
+  await sql.query(PARK_LANES, [
+    lanes.map((lane) => lane.webhookId),
+    lanes.map((lane) => lane.notBefore),
+    lanes.map((lane) => lane.limiterAt),
+  ]);
 };
 
+/*
+ * To deliver now: the first of either band is due, and nothing holds the lane back. Of a webhook that is disabled or
+ * deleted: to cancel. Of one that was paused or resumed: to tell.
+ */
 const LANES_WITH_WORK = `/*lanes_with_work*/
 select l.webhook_id, l.tenant_id
 from unnest($1::uuid[]) as given(id)
 join lane l on l.webhook_id = given.id
 left join webhook w on w.id = given.id
-where w.status is distinct from 'PAUSED' and (l.held_until is null or l.held_until <= clock_timestamp() or w.id is null)
-  and exists (select from delivery_open o
-    where o.webhook_id = given.id and o.band = 0 and (o.next_at <= clock_timestamp() or w.status is distinct from 'ACTIVE'))`;
+where case coalesce(w.status, 'DELETED')
+  when 'PAUSED' then l.held_told_to is distinct from '${LAST_ID}'
+  when 'ACTIVE' then l.held_told_to is not null or l.crashes < ${PARKED_FROM_CRASHES}
+    and (greatest(l.held_until, l.circuit_until) <= now() or (l.held_until is null and l.circuit_until is null))
+    and least(
+        (select coalesce(retry_at, next_at) from delivery_open o
+          where o.webhook_id = given.id and o.band = 0 order by next_at, seq limit 1),
+        (select coalesce(retry_at, next_at) from delivery_open o
+          where o.webhook_id = given.id and o.band = 1 order by next_at, seq limit 1)) <= now()
+  else exists (select from delivery_open o where o.webhook_id = given.id)
+end`;
 
-/** Those of these webhooks that have something to deliver now, or to cancel. */
+/** Those of these webhooks that have something to deliver now, to cancel or to tell. */
 export const lanesWithWork = async (
   sql: Sql,
   webhookIds: readonly string[],
@@ -188,7 +331,7 @@ export const removeLanes = async (sql: Sql, webhookIds: readonly string[]): Prom
 };
 
 const LANES_DUE = `/*lanes_due*/
-select webhook_id, tenant_id from lane where next_due_at <= clock_timestamp() order by next_due_at limit $1`;
+select webhook_id, tenant_id from lane where next_due_at <= now() order by next_due_at limit $1`;
 
 /** Lanes that were given up until a moment that has come. */
 export const lanesDue = async (sql: Sql, limit: number): Promise<{ webhookId: string; tenantId: string }[]> =>
@@ -197,7 +340,7 @@ export const lanesDue = async (sql: Sql, limit: number): Promise<{ webhookId: st
 const RECENTLY_DUE = `/*recently_due*/
 select distinct webhook_id, tenant_id from (
   select webhook_id, tenant_id from delivery_open
-  where next_at > from_epoch_ms($1) and next_at <= clock_timestamp() order by next_at limit 5000
+  where next_at > from_epoch_ms($1) and next_at <= now() order by next_at limit 5000
 ) recent`;
 
 /** Lanes with something that became due after this moment (ms), whether or not anybody was rung for it. */

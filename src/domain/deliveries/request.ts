@@ -12,6 +12,8 @@ export interface SignedRequestInput {
   readonly eventType: string;
   /** 1 for the first. */
   readonly attempt: number;
+  /** Static headers of the webhook, a flat list of names and values. */
+  readonly customHeaders: readonly string[];
   /** Oldest first. */
   readonly keys: readonly SigningKey[];
   readonly body: Buffer;
@@ -47,5 +49,13 @@ export const signedHeaders = (input: SignedRequestInput): string[] => {
     String(t),
     'webhook-signature',
     standardWebhooksSignature(keys, eventId, t, body),
+    ...input.customHeaders,
   ];
+};
+
+/** The headers of one attempt as they are recorded: the values of static ones are secrets. */
+export const recordedHeaders = (headers: readonly string[], customHeaders: readonly string[]): readonly string[] => {
+  if (customHeaders.length === 0) return headers;
+  const own = headers.length - customHeaders.length;
+  return headers.map((text, index) => (index >= own && (index - own) % 2 === 1 ? '***' : text));
 };

@@ -35,6 +35,10 @@ export interface Settlement {
   readonly status: DeliveryStatus;
   /** Due again then (RETRYING), or null: the delivery has ended. Ms since the epoch. */
   readonly nextAt: number | null;
+  /** Under strict order: it keeps its place, which is its due time, and waits beside it. */
+  readonly keepsPlace: boolean;
+  /** The webhook's circuit opens until then, or closes (null); undefined: it stays as it is. Ms since the epoch. */
+  readonly circuitUntil: number | null | undefined;
   /** Uses up a wait of the retry schedule. */
   readonly countsAsFailure: boolean;
   /** The receiver asked the webhook to wait until then. */
@@ -66,7 +70,7 @@ export interface Settled {
 export const SETTLE = `/*settle*/
 with input as materialized (
   select * from json_to_recordset($1::json) as input(
-    id uuid, n int, s text, next double precision, cost int, held double precision, gone boolean, x boolean,
+    id uuid, n int, s text, next double precision, kp boolean, cost int, cc boolean, cu double precision, held double precision, gone boolean, x boolean,
     aid uuid, tg text, st double precision, ms int, rq json, rs int, rh json, rb text, rt boolean, ec text, em text, ch json)
 ), ended as (
   delete from delivery_open o using input i
@@ -76,7 +80,8 @@ with input as materialized (
 ), continued as (
   update delivery_open o set
     attempts = o.attempts + 1, cycle_attempts = o.cycle_attempts + i.cost, trigger = 'RETRY',
-    next_at = from_epoch_ms(i.next), response_status = i.rs, duration_ms = i.ms,
+    next_at = case when i.kp then o.next_at else from_epoch_ms(i.next) end,
+    retry_at = case when i.kp then from_epoch_ms(i.next) end, response_status = i.rs, duration_ms = i.ms,
     error_code = i.ec, error_message = i.em
   from input i
   where o.id = i.id and o.attempts = i.n and i.next is not null
@@ -90,9 +95,9 @@ with input as materialized (
     case when st is null then duration_ms else ms end, ec, em
   from ended
 ), touched as (
-  select tenant_id, webhook_id, event_type, id, n, next, held, gone, x, aid, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch from ended
+  select tenant_id, webhook_id, event_type, id, n, next, cc, cu, held, gone, x, aid, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch from ended
   union all
-  select tenant_id, webhook_id, event_type, id, n, next, held, gone, x, aid, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch from continued
+  select tenant_id, webhook_id, event_type, id, n, next, cc, cu, held, gone, x, aid, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch from continued
 ), attempts as (
   insert into attempt (id, tenant_id, delivery_id, number, trigger, started_at, duration_ms, request_headers,
     response_status, response_headers, response_body, response_truncated, error_code, error_message)
@@ -121,8 +126,13 @@ with input as materialized (
   from streak k where h.webhook_id = k.webhook_id
   returning k.tenant_id, h.webhook_id, h.consecutive_failures, h.failing_since, k.gone, ${FAILING_SETTLED.facts}
 ), holding as (
-  update lane l set held_until = greatest(l.held_until, from_epoch_ms(t.held))
-  from (select webhook_id, max(held) as held from touched where held is not null group by webhook_id) t
+  update lane l set held_until = greatest(l.held_until, from_epoch_ms(t.held)),
+    circuit_until = case when t.switches then from_epoch_ms(t.circuit) else l.circuit_until end
+  from (
+    select webhook_id, max(held) as held, bool_or(cc) as switches,
+      (array_agg(cu order by st desc) filter (where cc))[1] as circuit
+    from touched where held is not null or cc group by webhook_id
+  ) t
   where l.webhook_id = t.webhook_id
 ), disabling as (
   update webhook w set status = 'DISABLED', disabled_at = clock_timestamp(), version = w.version + 1,
@@ -186,6 +196,9 @@ const inputJson = (settlement: Settlement): string => {
     n: settlement.attemptsBefore,
     s: settlement.status,
     next: settlement.nextAt,
+    kp: settlement.keepsPlace,
+    cc: settlement.circuitUntil !== undefined,
+    cu: settlement.circuitUntil,
     cost: settlement.countsAsFailure ? 1 : 0,
     held: settlement.heldUntil,
     gone: settlement.isGone,

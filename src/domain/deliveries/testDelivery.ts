@@ -8,7 +8,7 @@ import { newEventRecord } from '../events/publisher.ts';
 import type { DeliveryRecord, TestDeliveries } from './delivery.ts';
 import { readDestinations } from './destination.ts';
 import { bodyFor } from './envelope.ts';
-import { signedHeaders } from './request.ts';
+import { recordedHeaders, signedHeaders } from './request.ts';
 import { recordFinished } from './settlement.ts';
 
 export interface TestDeliveriesOptions {
@@ -69,6 +69,7 @@ export const createTestDeliveries = (options: TestDeliveriesOptions): TestDelive
       eventId: encodeId('event', event.id),
       eventType: type,
       attempt: 1,
+      customHeaders: destination.customHeaders,
       keys: destination.keys(startedAt),
       body,
       now: startedAt,
@@ -85,6 +86,8 @@ export const createTestDeliveries = (options: TestDeliveriesOptions): TestDelive
       attemptsBefore: 0,
       status: exchange.error === null ? 'DELIVERED' : 'ABANDONED',
       nextAt: null,
+      keepsPlace: false,
+      circuitUntil: undefined,
       countsAsFailure: false,
       heldUntil: null,
       isGone: false,
@@ -92,7 +95,7 @@ export const createTestDeliveries = (options: TestDeliveriesOptions): TestDelive
         trigger: 'TEST',
         startedAt: exchange.startedAt,
         durationMs: exchange.durationMs,
-        requestHeaders: headers,
+        requestHeaders: recordedHeaders(headers, destination.customHeaders),
         responseStatus: exchange.responseStatus,
         responseHeaders: exchange.responseHeaders,
         responseBody: exchange.responseBody,

@@ -38,27 +38,20 @@ export class Bodies {
     return Math.max(0, BUDGET_BYTES - this.#bytes);
   }
 
-  /**
-   * The deliveries with what each sends, in their order. One whose event is gone (retention never takes it, a restored
-   * backup may) comes back in `orphans`.
-   */
-  async attach(deliveries: readonly OpenDelivery[]): Promise<{ ready: ReadyDelivery[]; orphans: OpenDelivery[] }> {
+  /** The deliveries with what each sends, in their order; without those whose event is gone (a restored backup may lack it). */
+  async attach(deliveries: readonly OpenDelivery[]): Promise<ReadyDelivery[]> {
     const bodies = await this.#bodiesOf(new Set(deliveries.map(({ eventId }) => eventId)));
     const ready: ReadyDelivery[] = [];
-    const orphans: OpenDelivery[] = [];
     for (const delivery of deliveries) {
       const whole = bodies.get(delivery.eventId);
-      if (!whole) {
-        orphans.push(delivery);
-        continue;
-      }
+      if (!whole) continue;
       const body = delivery.payloadFields
         ? Buffer.from(bodyFor(whole.body.toString(), delivery.payloadFields))
         : whole.body;
       this.#bytes += body.length;
-      ready.push({ delivery, eventId: whole.eventId, body });
+      ready.push({ delivery, eventId: whole.eventId, body, envelope: whole.body });
     }
-    return { ready, orphans };
+    return ready;
   }
 
   /** From the cache, from a read that another lane has under way (one event wakes many lanes), or read. */

@@ -1,5 +1,5 @@
 import { outcomeOf } from '../../domain/deliveries/outcome.ts';
-import { signedHeaders } from '../../domain/deliveries/request.ts';
+import { recordedHeaders, signedHeaders } from '../../domain/deliveries/request.ts';
 import type { Settlement } from '../../domain/deliveries/settlement.ts';
 import { encodeId } from '../../platform/ids.ts';
 import type { Exchange } from '../../platform/outbound/exchange.ts';
@@ -21,6 +21,8 @@ export interface DispatcherOptions {
   readonly maySend: () => boolean;
   /** A 410 is written down. */
   readonly onGone: (lane: Lane) => void;
+  /** Under strict order: a failed delivery is back in its place, and what was read ahead of it has to be read again. */
+  readonly onHeadFailed: (lane: Lane) => void;
   /** After each answer: the lane has room again, and maybe wants to read. */
   readonly onAnswer: (lane: Lane, entry: ReadyDelivery, exchange: Exchange) => void;
 }
@@ -86,7 +88,7 @@ export class Dispatcher {
       if (!lane.canSend(now)) lane.isQueued = false;
       else {
         (lane.isSlow ? this.#slowRound : this.#fastRound).push(lane);
-        if (lane.isSlow === isSlow) this.#send(lane, lane.ready.shift()!, now);
+        if (lane.isSlow === isSlow) this.#send(lane, lane.next(now), now);
       }
     }
   }
@@ -120,7 +122,6 @@ export class Dispatcher {
       this.#fast++;
       this.#young.push(running);
     }
-    lane.sending++;
     const headers = signedHeaders({
       headerPrefix: this.#options.headerPrefix,
       userAgent: this.#options.userAgent,
@@ -129,6 +130,7 @@ export class Dispatcher {
       eventId: entry.eventId,
       eventType: delivery.eventType,
       attempt: delivery.attempts + 1,
+      customHeaders: destination.customHeaders,
       keys: destination.keys(now),
       body,
       now,
@@ -139,36 +141,46 @@ export class Dispatcher {
       running.isDone = true;
       if (running.isSlow) this.#slow--;
       else this.#fast--;
-      lane.sending--;
-      if (exchange.durationMs < SLOW_AFTER_MS) lane.isSlow = false;
-      const settlement = settlementOf(lane, delivery, headers, exchange);
+      const settlement = settlementOf(lane, entry, recordedHeaders(headers, destination.customHeaders), exchange);
       if (settlement.heldUntil !== null) lane.heldUntil = Math.max(lane.heldUntil, settlement.heldUntil);
       if (settlement.isGone) lane.isGone = true;
-      this.#options.settler.add(settlement, () => {
-        lane.release(delivery.id, Date.now());
-        if (settlement.isGone) this.#options.onGone(lane);
-        if (settlement.nextAt !== null) lane.wakeAt = Math.min(lane.wakeAt, settlement.nextAt);
-      });
+      if (settlement.keepsPlace) lane.waitForHead(settlement.nextAt!);
+      this.#options.settler.add(settlement, () => this.#settled(lane, entry, settlement));
       this.#options.onAnswer(lane, entry, exchange);
     });
+  }
+
+  #settled(lane: Lane, { delivery }: ReadyDelivery, { isGone, keepsPlace, nextAt }: Settlement): void {
+    lane.release(delivery.id, Date.now());
+    if (isGone) this.#options.onGone(lane);
+    if (keepsPlace) this.#options.onHeadFailed(lane);
+    else if (nextAt !== null) {
+      const band = lane.bands[delivery.band];
+      band.wakeAt = Math.min(band.wakeAt, nextAt);
+    }
+    this.offer(lane);
   }
 }
 
 const settlementOf = (
   lane: Lane,
-  delivery: ReadyDelivery['delivery'],
+  { delivery }: ReadyDelivery,
   requestHeaders: readonly string[],
   exchange: Exchange,
 ): Settlement => {
   const { destination } = lane;
+  const now = exchange.startedAt + exchange.durationMs;
   const outcome = outcomeOf({
     answer: exchange,
     retrySchedule: destination.retrySchedule,
     failuresBefore: delivery.cycleAttempts,
     isOpen: destination.status === 'ACTIVE' || destination.status === 'PAUSED',
-    now: exchange.startedAt + exchange.durationMs,
+    now,
     random: Math.random(),
   });
+  const isRetrying = outcome.status === 'RETRYING';
+  const heldUntil = isRetrying ? outcome.heldUntil : null;
+  const circuitUntil = lane.answered(exchange.error === null, heldUntil !== null, exchange.durationMs < SLOW_AFTER_MS, now);
   return {
     deliveryId: delivery.id,
     webhookId: destination.webhookId,
@@ -178,12 +190,14 @@ const settlementOf = (
     isTest: delivery.isTest,
     attemptsBefore: delivery.attempts,
     status: outcome.status,
-    nextAt: outcome.status === 'RETRYING' ? outcome.nextAt : null,
-    countsAsFailure: outcome.status === 'RETRYING' && outcome.heldUntil === null,
-    heldUntil: outcome.status === 'RETRYING' ? outcome.heldUntil : null,
+    nextAt: isRetrying ? outcome.nextAt : null,
+    keepsPlace: isRetrying && destination.isStrict,
+    circuitUntil,
+    countsAsFailure: isRetrying && heldUntil === null,
+    heldUntil,
     isGone: outcome.status === 'ABANDONED' && outcome.isGone,
     attempt: {
-      trigger: delivery.trigger,
+      trigger: triggerOf(delivery, destination.resumedAt),
       startedAt: exchange.startedAt,
       durationMs: exchange.durationMs,
       requestHeaders,
@@ -195,3 +209,7 @@ const settlementOf = (
     error: exchange.error,
   };
 };
+
+/** What was due before its webhook was resumed had been held. What somebody asked for stays that. */
+const triggerOf = ({ trigger, dueAt }: ReadyDelivery['delivery'], resumedAt: number): string =>
+  dueAt < resumedAt && (trigger === 'INITIAL' || trigger === 'RETRY') ? 'RESUME' : trigger;

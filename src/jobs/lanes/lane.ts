@@ -1,6 +1,10 @@
+import { afterAttempt, circuitState } from '../../domain/deliveries/breaker.ts';
+import type { Circuit } from '../../domain/deliveries/breaker.ts';
 import type { Destination } from '../../domain/deliveries/destination.ts';
-import { LANE_START, laneCursorAt } from '../../domain/deliveries/openDeliveries.ts';
-import type { DueRead, LaneCursor, OpenDelivery } from '../../domain/deliveries/openDeliveries.ts';
+import { afterRequest, nextRequestAt } from '../../domain/deliveries/limiter.ts';
+import { LAST_ID, PARKED_FROM_CRASHES } from '../../domain/deliveries/openDeliveries.ts';
+import type { OpenDelivery, ParkedLane } from '../../domain/deliveries/openDeliveries.ts';
+import { LaneBand } from './band.ts';
 
 /** A delivery that was read ahead, with its body as it is sent. */
 export interface ReadyDelivery {
@@ -8,29 +12,32 @@ export interface ReadyDelivery {
   /** The event's TypeID. */
   readonly eventId: string;
   readonly body: Buffer;
+  /** The event's whole body, which conditions judge. */
+  readonly envelope: Buffer;
 }
 
 /** What a slow lane may have under way at once, until it answers fast again. */
 const MOST_SLOW = 2;
-/** Read again when this few are ready, so that sending never waits for the database. */
-const REFILL_BELOW = 100;
-const MOST_READ = 200;
-/** For sizing a first read, before the lane knows its payloads. */
-const FIRST_READ = 32;
+/** Live deliveries for one of bulk work, while there are both. */
+const LIVE_FOR_ONE_BULK = 3;
 /** A lane with nothing to do is kept this long, because what comes next mostly comes soon. */
 const IDLE_MS = 2_000;
-/** How often a lane reads from the very start, for what became visible out of order and was never rung. */
-const START_READ_MS = 60_000;
+/** One that is held back is given up when that lasts longer than this. */
+const PATIENCE_MS = 10_000;
+/** After so many takeovers from holders that died one delivery is sent at a time. */
+const CAREFUL_FROM_CRASHES = 2;
 
 /**
- * One webhook's lane while this process holds its lease: the only reader and sender of the webhook's deliveries.
+ * One webhook's lane while this process holds its lease: the only reader and sender of the webhook's deliveries. So its
+ * limits are exact, and all decided here.
  *
- * What is in hand goes ready → sending → unsettled, and is left out of reads by id. The cursor only goes forward over
- * what was read, except when a ring says that something before it became visible, or once a minute from the start.
- * `exhausted` means that the last read came back short: nothing more is due until a ring or `wakeAt`.
+ * What is in hand goes ready → sending → unsettled, and is left out of reads by id. It is sent while
  *
- * The gate is open while the webhook is ACTIVE, its configuration is fresh, no `Retry-After` holds it back and the
- * lane isn't being given up.
+ * - the gate is open: the webhook is ACTIVE, its configuration is fresh, what was held is told as resumed, and the lane is
+ *   neither lost nor being given up;
+ * - nothing throttles it: `Retry-After`, an open circuit, the rate limit, or, under strict order, the head's own wait;
+ * - there is room: `maxConcurrency`, two while it is slow, one while the circuit is half open, and, under strict order,
+ *   one at a time whose result is written down before the next.
  */
 export class Lane {
   readonly webhookId: string;
@@ -39,19 +46,18 @@ export class Lane {
   readonly job: { readonly id: string; readonly retryCount: number };
   destination: Destination;
 
-  ready: ReadyDelivery[] = [];
+  readonly bands: readonly [live: LaneBand, bulk: LaneBand];
   sending = 0;
   isSlow = false;
   heldUntil: number;
-  /** Earliest known moment at which something becomes due. */
-  wakeAt = Number.POSITIVE_INFINITY;
-  reading = false;
-  /** In the queue for a read. */
-  isWaitingToRead = false;
+  circuit: Circuit;
+  isReading = false;
   /** The configuration changed and is being read again; `reloadAgain`: it changed once more meanwhile. */
   isStale = false;
   reloadAgain = false;
-  isCancelling = false;
+  /** What was open is being cancelled, or told as held or resumed. */
+  isSweeping = false;
+  heldToldTo: string | null;
   /** The receiver answered 410: nothing is sent until that is written down and the configuration read again. */
   isGone = false;
   isClosing = false;
@@ -60,14 +66,13 @@ export class Lane {
   isQueued = false;
   /** Average bytes of a body, for sizing reads. */
   bodyBytes = 4_096;
+  crashes: number;
 
   readonly #inHand = new Set<string>();
-  #cursor: LaneCursor = LANE_START;
-  #cursorMs = 0;
-  #highWaterMs = 0;
-  #rungAt: number | null = null;
-  #exhausted = false;
-  #startReadAt = 0;
+  /** Under strict order: the head waits until then. */
+  #headUntil = 0;
+  #limiterAt: number;
+  #liveInARow = 0;
   #readAfter = 0;
   #idleSince: number;
 
@@ -76,83 +81,130 @@ export class Lane {
     this.tenantId = destination.tenantId;
     this.job = job;
     this.destination = destination;
+    this.bands = [new LaneBand(0, now), new LaneBand(1, now)];
     this.heldUntil = destination.heldUntil;
+    this.circuit = destination.circuit;
+    this.heldToldTo = destination.heldToldTo;
+    this.crashes = destination.crashes;
+    this.#limiterAt = destination.limiterAt;
     this.#idleSince = now;
-    this.#startReadAt = now;
+    // The holder before was taken for dead; a request of its may still be on its way, and nothing may pass it.
+    if (destination.isStrict && job.retryCount > 0) this.#headUntil = now + destination.timeoutMs;
   }
 
   get inHand(): number {
     return this.#inHand.size;
   }
 
-  isGateOpen(now: number): boolean {
+  get readyCount(): number {
+    return this.bands[0].ready.length + this.bands[1].ready.length;
+  }
+
+  /** Holders died over it again and again: whatever it is, it isn't tried any more until the operator looks at it. */
+  get isParked(): boolean {
+    return this.crashes >= PARKED_FROM_CRASHES;
+  }
+
+  /** What was paused or resumed and isn't told in the feed yet. */
+  get toTell(): 'PAUSED' | 'ACTIVE' | null {
+    if (this.isStale) return null;
+    if (this.destination.status === 'PAUSED') {
+      const isQuiet = this.sending === 0 && this.#inHand.size === this.readyCount;
+      return this.heldToldTo !== LAST_ID && isQuiet ? 'PAUSED' : null;
+    }
+    return this.destination.status === 'ACTIVE' && this.heldToldTo !== null ? 'ACTIVE' : null;
+  }
+
+  isGateOpen(): boolean {
     return (
       this.destination.status === 'ACTIVE' &&
+      this.heldToldTo === null &&
       !this.isStale &&
       !this.isGone &&
       !this.isClosing &&
       !this.isLost &&
-      this.heldUntil <= now
+      !this.isParked
+    );
+  }
+
+  /** Nothing is sent before this moment; ms since the epoch. */
+  throttledUntil(): number {
+    const { rateLimit } = this.destination;
+    return Math.max(
+      this.heldUntil,
+      this.#headUntil,
+      this.circuit.until ?? 0,
+      rateLimit ? nextRequestAt(rateLimit, this.#limiterAt) : 0,
     );
   }
 
   canSend(now: number): boolean {
+    return this.readyCount > 0 && this.#hasRoom(now) && this.isGateOpen() && this.throttledUntil() <= now;
+  }
+
+  #hasRoom(now: number): boolean {
+    if (this.destination.isStrict || this.crashes >= CAREFUL_FROM_CRASHES) return this.#inHand.size === this.readyCount;
+    if (circuitState(this.circuit.until, now) === 'HALF_OPEN') return this.sending === 0;
     const most = this.isSlow ? Math.min(MOST_SLOW, this.destination.maxConcurrency) : this.destination.maxConcurrency;
-    return this.ready.length > 0 && this.sending < most && this.isGateOpen(now);
+    return this.sending < most;
+  }
+
+  /** The next to be sent, which counts as sent from now on. Only where it `canSend`. */
+  next(now: number): ReadyDelivery {
+    const { rateLimit } = this.destination;
+    if (rateLimit) this.#limiterAt = afterRequest(rateLimit, this.#limiterAt, now);
+    this.sending++;
+    const [live, bulk] = this.bands;
+    const isBulk = live.ready.length === 0 || (bulk.ready.length > 0 && this.#liveInARow >= LIVE_FOR_ONE_BULK);
+    this.#liveInARow = isBulk ? 0 : this.#liveInARow + 1;
+    return (isBulk ? bulk : live).ready.shift()!;
+  }
+
+  /**
+   * The receiver answered, or failed to.
+   *
+   * @returns until when the circuit is open from now on, null where it closed, undefined where nothing changed
+   */
+  answered(isOk: boolean, isHold: boolean, isFast: boolean, now: number): number | null | undefined {
+    this.sending--;
+    if (isFast) this.isSlow = false;
+    if (isHold) return undefined;
+    const before = this.circuit.until;
+    this.circuit = afterAttempt(this.circuit, isOk, now);
+    return this.circuit.until === before ? undefined : this.circuit.until;
+  }
+
+  /** Under strict order: the delivery failed, and nothing passes it until it is tried again. */
+  waitForHead(until: number): void {
+    this.#headUntil = Math.max(this.#headUntil, until);
   }
 
   /** Something became due at `dueAt` or later, and is visible. */
   heed(dueAt: number): void {
-    this.#rungAt = Math.min(this.#rungAt ?? Number.POSITIVE_INFINITY, dueAt);
+    for (const band of this.bands) band.heed(dueAt);
   }
 
-  wantsRead(now: number): boolean {
-    if (this.reading || this.#readAfter > now || !this.isGateOpen(now) || this.ready.length >= REFILL_BELOW)
-      return false;
-    return !this.#exhausted || this.#rungAt !== null || this.wakeAt <= now || now - this.#startReadAt > START_READ_MS;
+  /** The bands that want to read now: none while a read is under way. */
+  wantingBands(now: number): LaneBand[] {
+    if (this.isReading || this.#readAfter > now || !this.isGateOpen()) return [];
+    if (this.throttledUntil() > now + IDLE_MS) return [];
+    return this.bands.filter((band) => band.wantsRead(now));
   }
 
-  /** Where to read from, what to leave out and how much to take. */
-  beginRead(now: number, bytesFree: number): { cursor: LaneCursor; inHand: string[]; limit: number } {
-    this.reading = true;
-    if (now - this.#startReadAt > START_READ_MS) {
-      this.#startReadAt = now;
-      this.#moveTo(LANE_START, 0);
-    } else if (this.#rungAt !== null && this.#rungAt <= this.#cursorMs) {
-      const before = Math.floor(this.#rungAt) - 1;
-      this.#moveTo(laneCursorAt(before), before);
-    }
-    this.#rungAt = null;
-    if (this.wakeAt <= now) this.wakeAt = Number.POSITIVE_INFINITY;
-    const affordable = Math.max(1, Math.floor(bytesFree / this.bodyBytes));
-    return {
-      cursor: this.#cursor,
-      inHand: this.#cursorMs < this.#highWaterMs ? [...this.#inHand] : [],
-      limit: Math.min(this.#highWaterMs === 0 ? FIRST_READ : MOST_READ, affordable),
-    };
-  }
-
-  /** @param wasShort the read came back with less than it asked for */
-  endRead({ cursor, lastDueAt }: DueRead, wasShort: boolean): void {
-    this.reading = false;
-    this.#exhausted = wasShort;
-    if (lastDueAt !== null) this.#moveTo(cursor, lastDueAt);
-    this.#highWaterMs = Math.max(this.#highWaterMs, this.#cursorMs);
-  }
-
-  /** What this read would have taken is still there: read it again, from the start. */
+  /** What this read would have taken is still there: read it again later. */
   failRead(retryAt: number): void {
-    this.reading = false;
+    this.isReading = false;
     this.#readAfter = retryAt;
-    this.#exhausted = false;
-    this.#moveTo(LANE_START, 0);
+    for (const band of this.bands) band.rewind();
   }
 
-  take(entries: readonly ReadyDelivery[]): void {
+  take(band: LaneBand, entries: readonly ReadyDelivery[]): void {
     for (const entry of entries) {
       this.#inHand.add(entry.delivery.id);
-      this.ready.push(entry);
+      band.ready.push(entry);
     }
+    const head = band.ready[0]?.delivery.retryAt;
+    if (this.destination.isStrict && head) this.waitForHead(head);
   }
 
   /** Taken in hand to be settled without being sent. */
@@ -168,11 +220,8 @@ export class Lane {
 
   /** Lets go of what isn't being sent; it stays in the table. */
   dropReady(): ReadyDelivery[] {
-    const dropped = this.ready;
+    const dropped = this.bands.flatMap((band) => band.drop());
     for (const { delivery } of dropped) this.#inHand.delete(delivery.id);
-    this.ready = [];
-    this.#exhausted = false;
-    this.#moveTo(LANE_START, 0);
     return dropped;
   }
 
@@ -180,15 +229,23 @@ export class Lane {
     return [...this.#inHand];
   }
 
+  /** Whether it can be given up: there is nothing to do for a while, or nothing that may be done. */
   isIdle(now: number): boolean {
-    if (this.#inHand.size > 0 || this.reading || this.isStale || this.isGone || this.isClosing) return false;
-    if (this.destination.status !== 'ACTIVE') return true;
-    if (this.heldUntil > now) return this.heldUntil - now > IDLE_MS && now - this.#idleSince > IDLE_MS;
-    return this.#exhausted && this.#rungAt === null && this.wakeAt > now + IDLE_MS && now - this.#idleSince > IDLE_MS;
+    if (this.isReading || this.isStale || this.isGone || this.isClosing || this.isSweeping) return false;
+    if (this.#inHand.size > this.readyCount) return false;
+    if (this.destination.status !== 'ACTIVE' || this.isParked) return this.toTell === null;
+    if (now - this.#idleSince <= IDLE_MS) return false;
+    if (this.throttledUntil() - now > PATIENCE_MS) return true;
+    return this.readyCount === 0 && this.bands.every((band) => band.isQuiet(now, IDLE_MS));
   }
 
-  #moveTo(cursor: LaneCursor, ms: number): void {
-    this.#cursor = cursor;
-    this.#cursorMs = ms;
+  /** What has to be remembered of it when it is given up. */
+  parked(): ParkedLane {
+    const { rateLimit } = this.destination;
+    return {
+      webhookId: this.webhookId,
+      notBefore: rateLimit ? nextRequestAt(rateLimit, this.#limiterAt) : null,
+      limiterAt: rateLimit ? this.#limiterAt : null,
+    };
   }
 }
