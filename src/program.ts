@@ -192,7 +192,10 @@ export const startProgram = async (config: Config): Promise<Program> => {
           sql: database.sql,
           tenants: new Tenants(database),
           apiKeys: new ApiKeys(database),
-          webhooks: new Webhooks(database, box, bell, healthFeed, (text) => checkTarget(text, policy)),
+          webhooks: new Webhooks(database, box, bell, healthFeed, {
+            checkUrl: (text) => checkTarget(text, policy),
+            headerPrefix: config.headerPrefix,
+          }),
           webhookList,
           eventTypes,
           publisher,

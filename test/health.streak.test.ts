@@ -33,7 +33,13 @@ beforeAll(async () => {
   tenantId = (await database.sql.query<{ id: string }>(`select id from tenant`))[0]!.id;
   const bell = { ring: () => undefined, configurationChanged: () => undefined };
   const box = new SecretBox(Buffer.alloc(32, 7));
-  webhooks = new Webhooks(database, box, bell, { tell: () => undefined }, () => null);
+  webhooks = new Webhooks(
+    database,
+    box,
+    bell,
+    { tell: () => undefined },
+    { checkUrl: () => null, headerPrefix: 'X-Alga-' },
+  );
 });
 afterAll(async () => {
   await database.close();
@@ -76,6 +82,8 @@ const settleAttempts = async (webhookId: string, attempts: readonly Attempt[]): 
       status: result === 'success' ? 'DELIVERED' : 'ABANDONED',
       nextAt: null,
       countsAsFailure: result !== 'success',
+      keepsPlace: false,
+      circuitUntil: undefined,
       heldUntil: null,
       isGone: result === 'gone',
       attempt: {

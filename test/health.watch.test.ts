@@ -41,7 +41,13 @@ beforeAll(async () => {
   notifications = await openNotifications(own.url, log);
   await bootstrapTenant(database, 'default', 'a-key-of-nobody-0123456789abcdefghijk');
   tenantId = (await database.sql.query<{ id: string }>(`select id from tenant`))[0]!.id;
-  webhooks = new Webhooks(database, new SecretBox(Buffer.alloc(32, 7)), bell, { tell: () => undefined }, () => null);
+  webhooks = new Webhooks(
+    database,
+    new SecretBox(Buffer.alloc(32, 7)),
+    bell,
+    { tell: () => undefined },
+    { checkUrl: () => null, headerPrefix: 'X-Alga-' },
+  );
 });
 afterAll(async () => {
   await notifications.close();

@@ -359,6 +359,7 @@ describe('the event log', () => {
       entityId: 'e1',
       source: 'api',
       isTest: true,
+      hops: 0,
       occurredAt: new Date(now - 5 * 60_000 - 17),
       publishedAt: new Date(now - 5 * 60_000),
       body: '{"n":5}',

@@ -64,7 +64,11 @@ const deskPage = { limit: 25, from: newId(), backward: false };
 const ANY_INDEX = /Subplans Removed: [1-9]/;
 
 const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
-  lane_read: { statement: READ_DUE, values: [webhook, '-infinity', '0', [], 200], uses: /delivery_open_due/ },
+  lanes_read: {
+    statement: READ_DUE,
+    values: [[webhook], [0], ['-infinity'], ['0'], [200], []],
+    uses: /delivery_open_due/,
+  },
   settle: { statement: SETTLE, values: ['[]'], uses: /delivery_open_pkey/ },
   disable_overdue: { statement: DISABLE_OVERDUE, values: [0, 500], uses: /webhook_health_disable/ },
   take_operational: { statement: TAKE_OPERATIONAL, values: [500], uses: /operational_outbox_pkey[^]*event_p\d+_pkey/ },

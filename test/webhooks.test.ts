@@ -205,7 +205,7 @@ test('subscriptions, and the name that the lane knows, follow the webhook', asyn
   expect(await rows()).toEqual({ patterns: [], lane: 'New' });
 });
 
-test('statuses follow isActive and status, and whoever delivers is rung where something is due or to be cancelled', async () => {
+test('statuses follow isActive and status, and whoever delivers is rung where something is due, to be cancelled or to be told', async () => {
   const id = await created();
   const uuid = decodeId('webhook', id);
   const ringsAfter = async (input: object, expected: object): Promise<number> => {
@@ -215,13 +215,13 @@ test('statuses follow isActive and status, and whoever delivers is rung where so
     return harness.rings.length;
   };
   expect(await ringsAfter({ isActive: true }, { status: 'ACTIVE' })).toBe(0);
-  expect(await ringsAfter({ isActive: false }, { status: 'PAUSED', isActive: false, disabledAt: null })).toBe(0);
+  expect(await ringsAfter({ isActive: false }, { status: 'PAUSED', isActive: false, disabledAt: null })).toBe(1);
   expect(await ringsAfter({ isActive: true }, { status: 'ACTIVE' })).toBe(1);
   expect(
     await ringsAfter({ status: 'DISABLED' }, { status: 'DISABLED', disabledReason: 'Disabled by an update.' }),
   ).toBe(1);
   expect(await ringsAfter({ isActive: true }, { status: 'ACTIVE', disabledAt: null, disabledReason: null })).toBe(1);
-  expect(await ringsAfter({ status: 'PAUSED', isActive: false }, { status: 'PAUSED' })).toBe(0);
+  expect(await ringsAfter({ status: 'PAUSED', isActive: false }, { status: 'PAUSED' })).toBe(1);
   expect(await ringsAfter({ status: 'DISABLED', isActive: false }, { status: 'DISABLED' })).toBe(1);
   for (const input of [
     { isActive: true, status: 'PAUSED' },
@@ -238,7 +238,7 @@ test('what an update asks of the status is one of the three, or a contradiction'
       fc.constantFrom('ACTIVE', 'PAUSED', 'DISABLED', undefined),
       (isActive, status) => {
         const contradicts = isActive !== undefined && status !== undefined && isActive !== (status === 'ACTIVE');
-        const check = () => checkUpdate({ isActive, status }, () => null).status;
+        const check = () => checkUpdate({ isActive, status }, { checkUrl: () => null, headerPrefix: 'X-Alga-' }).status;
         if (contradicts) expect(check).toThrow(/contradicts/);
         else expect(check()).toBe(status ?? (isActive === undefined ? null : isActive ? 'ACTIVE' : 'PAUSED'));
       },

@@ -1,4 +1,6 @@
-import type { Webhook, WebhookStatus } from '../domain/webhooks/webhook.ts';
+import { circuitState } from '../domain/deliveries/breaker.ts';
+import type { CircuitState } from '../domain/deliveries/breaker.ts';
+import type { Ordering, Webhook, WebhookStatus } from '../domain/webhooks/webhook.ts';
 import type { HealthStatus } from '../domain/webhooks/webhookHealth.ts';
 import { disablesAt } from '../domain/webhooks/failureStreak.ts';
 import { healthStatus } from '../domain/webhooks/webhookHealth.ts';
@@ -24,6 +26,23 @@ const HealthStatusType = builder.enumType('HealthStatus', {
     FAILING: { description: 'Its last real attempt failed.' },
     DISABLED: { description: 'It is disabled, by hand or by itself.' },
   } satisfies Record<HealthStatus, { description: string }>,
+});
+
+const CircuitStateType = builder.enumType('CircuitState', {
+  description: 'Whether a webhook that keeps failing is spared for a while. Waiting costs no attempts.',
+  values: {
+    CLOSED: { description: 'It is sent to.' },
+    OPEN: { description: 'Ten attempts in a row failed: nothing is sent for 30 seconds.' },
+    HALF_OPEN: { description: 'One delivery is tried; its success closes the circuit.' },
+  } satisfies Record<CircuitState, { description: string }>,
+});
+
+export const OrderingType = builder.enumType('Ordering', {
+  description: 'Whether deliveries of one webhook may overtake one another.',
+  values: {
+    NONE: { description: 'Several at once; one that is retried does not hold up the others.' },
+    STRICT: { description: 'One at a time, each after the end of the one before, through all its retries.' },
+  } satisfies Record<Ordering, { description: string }>,
 });
 
 const WebhookHealth = builder.objectRef<Webhook>('WebhookHealth').implement({
@@ -76,6 +95,12 @@ const WebhookHealth = builder.objectRef<Webhook>('WebhookHealth').implement({
       description: 'The last attempt that failed.',
       resolve: async ({ id }, _args, { loaders }) => (await loaders.health.load(id))?.lastFailureAt ?? null,
     }),
+    circuit: t.field({
+      type: CircuitStateType,
+      description: 'Whether it is spared for a while.',
+      resolve: async ({ id }, _args, { loaders }) =>
+        circuitState((await loaders.health.load(id))?.circuitUntil?.getTime() ?? null, Date.now()),
+    }),
     pendingCount: t.int({
       description: 'Deliveries that wait for their first or next attempt.',
       resolve: ({ id }, _args, { loaders }) => loaders.pending.load(id),
@@ -116,6 +141,15 @@ export const WebhookType = builder.objectRef<Webhook>('Webhook').implement({
       resolve: ({ retrySchedule }) => retrySchedule,
     }),
     maxConcurrency: t.exposeInt('maxConcurrency', { description: 'Requests that may be under way at the same time.' }),
+    rateLimitPerMinute: t.exposeInt('rateLimitPerMinute', {
+      nullable: true,
+      description: 'Requests per minute that it gets at most; null: no limit.',
+    }),
+    ordering: t.expose('ordering', { type: OrderingType, description: 'Whether its deliveries keep their order.' }),
+    headerNames: t.stringList({
+      description: 'Names of the static headers that every request carries. Their values are secrets.',
+      resolve: ({ headerNames }) => headerNames,
+    }),
     health: t.field({ type: WebhookHealth, description: 'How it fares.', resolve: (webhook) => webhook }),
     disabledAt: t.expose('disabledAt', {
       type: 'DateTime',

@@ -5,7 +5,17 @@ import type { SigningSecret, WebhookWithSecret } from '../domain/webhooks/webhoo
 import { decodeId, encodeId } from '../platform/ids.ts';
 import { builder, tenantOf } from './builder.ts';
 import { DeliveryType } from './delivery.ts';
-import { WebhookStatusType, WebhookType } from './webhook.ts';
+import { OrderingType, WebhookStatusType, WebhookType } from './webhook.ts';
+
+const HeaderInput = builder.inputType('HeaderInput', {
+  description: 'A static header of every request. Those that are signed or belong to the connection cannot be set.',
+  fields: (t) => ({
+    name: t.string({ required: true, description: 'Its name.' }),
+    value: t.string({
+      description: 'Its value, a secret: never shown again. Null or left out keeps the value stored under this name.',
+    }),
+  }),
+});
 
 const WebhookCreateInput = builder.inputType('WebhookCreateInput', {
   description: 'A new webhook.',
@@ -32,6 +42,9 @@ const WebhookCreateInput = builder.inputType('WebhookCreateInput', {
         'Seconds to wait after each failed attempt: up to 20 waits of 1 to 86,400. Left out: 1 min, 5 min, 30 min, 2 h, 12 h; empty: no retries.',
     }),
     maxConcurrency: t.int({ description: 'Requests under way at the same time: 1 to 100, 10 where it is left out.' }),
+    rateLimitPerMinute: t.int({ description: 'Requests per minute: 1 to 60,000; left out: no limit.' }),
+    ordering: t.field({ type: OrderingType, description: 'Whether its deliveries keep their order; left out: NONE.' }),
+    headers: t.field({ type: [HeaderInput], description: 'Static headers, at most 20.' }),
   }),
 });
 
@@ -57,6 +70,9 @@ const WebhookUpdateInput = builder.inputType('WebhookUpdateInput', {
       description: 'Seconds to wait after each failed attempt: up to 20 waits of 1 to 86,400.',
     }),
     maxConcurrency: t.int({ description: 'Requests under way at the same time: 1 to 100.' }),
+    rateLimitPerMinute: t.int({ description: 'Requests per minute: 1 to 60,000; null: no limit.' }),
+    ordering: t.field({ type: OrderingType, description: 'Whether its deliveries keep their order; null: NONE.' }),
+    headers: t.field({ type: [HeaderInput], description: 'Static headers, at most 20, as a whole list; null: none.' }),
   }),
 });
 

@@ -15,7 +15,10 @@ const LEAST_TOLERANCE_MS = 2_000;
 export const rateLimit = (perMinute: number): RateLimit => {
   const intervalMs = 60_000 / perMinute;
   // Short of one interval: two at once are a burst that nobody asked for.
-  return { intervalMs, toleranceMs: intervalMs <= 1_000 ? 1_000 - intervalMs : Math.min(LEAST_TOLERANCE_MS, intervalMs / 2) };
+  return {
+    intervalMs,
+    toleranceMs: intervalMs <= 1_000 ? 1_000 - intervalMs : Math.min(LEAST_TOLERANCE_MS, intervalMs / 2),
+  };
 };
 
 /** The earliest moment for the next request; `due` is what {@link afterRequest} gave last, 0 at first. */

@@ -142,15 +142,23 @@ const dueRead = ({ cursor, band }: LaneRead, rows: readonly OpenRow[]): DueRead 
   };
 };
 
-/** Bodies by event id. The bounds let PostgreSQL leave out partitions, which it can't for an array alone. */
-const READ_BODIES = `/*event_bodies*/
-select id, body from event where id = any($1::uuid[]) and id >= $2 and id <= $3`;
+/** What deliveries of one event have in common. */
+export interface EventBody {
+  /** The envelope. */
+  readonly body: string;
+  /** How often what led to it had passed through hookgraph before. */
+  readonly hops: number;
+}
 
-export const readBodies = async (sql: Sql, eventIds: readonly string[]): Promise<Map<string, string>> => {
+/** By event id. The bounds let PostgreSQL leave out partitions, which it can't for an array alone. */
+const READ_BODIES = `/*event_bodies*/
+select id, body, hops from event where id = any($1::uuid[]) and id >= $2 and id <= $3`;
+
+export const readBodies = async (sql: Sql, eventIds: readonly string[]): Promise<Map<string, EventBody>> => {
   if (eventIds.length === 0) return new Map();
   const sorted = [...eventIds].sort();
-  const rows = await sql.query<{ id: string; body: string }>(READ_BODIES, [sorted, sorted[0], sorted.at(-1)]);
-  return new Map(rows.map((row) => [row.id, row.body]));
+  const rows = await sql.query<EventBody & { id: string }>(READ_BODIES, [sorted, sorted[0], sorted.at(-1)]);
+  return new Map(rows.map((row) => [row.id, row]));
 };
 
 /** Ends a slice of what is open of a webhook that was disabled or deleted; what is being sent is left to its settle. */

@@ -12,6 +12,8 @@ export interface SignedRequestInput {
   readonly eventType: string;
   /** 1 for the first. */
   readonly attempt: number;
+  /** How often what led to the event had passed through hookgraph before: told, so that a loop can be cut. */
+  readonly hops: number;
   /** Static headers of the webhook, a flat list of names and values. */
   readonly customHeaders: readonly string[];
   /** Oldest first. */
@@ -49,6 +51,7 @@ export const signedHeaders = (input: SignedRequestInput): string[] => {
     String(t),
     'webhook-signature',
     standardWebhooksSignature(keys, eventId, t, body),
+    ...(input.hops > 0 ? [`${prefix}Hops`, String(input.hops)] : []),
     ...input.customHeaders,
   ];
 };

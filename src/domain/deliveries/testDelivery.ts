@@ -69,6 +69,7 @@ export const createTestDeliveries = (options: TestDeliveriesOptions): TestDelive
       eventId: encodeId('event', event.id),
       eventType: type,
       attempt: 1,
+      hops: 0,
       customHeaders: destination.customHeaders,
       keys: destination.keys(startedAt),
       body,

@@ -5,6 +5,10 @@ import { IntegerList, TextList } from '../../platform/textList.ts';
 export const WEBHOOK_STATUSES = ['ACTIVE', 'PAUSED', 'DISABLED'] as const;
 export type WebhookStatus = (typeof WEBHOOK_STATUSES)[number];
 
+/** STRICT: the next delivery waits for the one before, through all its retries. */
+export const ORDERINGS = ['NONE', 'STRICT'] as const;
+export type Ordering = (typeof ORDERINGS)[number];
+
 const WebhookSchema = defineEntity({
   name: 'Webhook',
   tableName: 'webhook',
@@ -22,6 +26,13 @@ const WebhookSchema = defineEntity({
     timeoutSeconds: p.integer(),
     retrySchedule: p.type(IntegerList).$type<readonly number[]>(),
     maxConcurrency: p.integer(),
+    rateLimitPerMinute: p.integer().nullable(),
+    ordering: p.text().$type<Ordering>(),
+    headerNames: p.type(TextList).$type<readonly string[]>(),
+    /** Encrypted: a list of names and values; read only where it is sent. */
+    headers: p.text().nullable().lazy(),
+    /** When it was last resumed: what was due before had been held. */
+    resumedAt: p.datetime().nullable(),
     /** Encrypted; read only where it is signed with. */
     secret: p.text().lazy(),
     /** Encrypted; signs besides `secret` until `previousSecretExpiresAt`. */

@@ -11,12 +11,14 @@ export interface WebhookHealth {
   readonly lastDeliveryAt: Date | null;
   readonly lastSuccessAt: Date | null;
   readonly lastFailureAt: Date | null;
+  /** Its circuit is open until then, and half open after; null: closed. */
+  readonly circuitUntil: Date | null;
 }
 
 /** FAILING while the last real attempt failed and nothing has reset the count since; DISABLED only for that status. */
 export const healthStatus = (
   status: WebhookStatus,
-  { consecutiveFailures, lastFailureAt, lastSuccessAt }: WebhookHealth,
+  { consecutiveFailures, lastFailureAt, lastSuccessAt }: Omit<WebhookHealth, 'circuitUntil'>,
 ): HealthStatus => {
   if (status === 'DISABLED') return 'DISABLED';
   const failedLast = lastFailureAt !== null && (lastSuccessAt === null || lastFailureAt > lastSuccessAt);
@@ -30,6 +32,7 @@ interface HealthRow {
   readonly last_delivery_at: number | null;
   readonly last_success_at: number | null;
   readonly last_failure_at: number | null;
+  readonly circuit_until: number | null;
 }
 
 /** The health of several webhooks in one statement, by webhook id. */
@@ -41,8 +44,8 @@ export const healthOf = async (
   const rows = await sql.query<HealthRow>(
     `/*webhook_health*/ select h.webhook_id, h.consecutive_failures, epoch_ms(h.failing_since) as failing_since,
             epoch_ms(h.last_delivery_at) as last_delivery_at, epoch_ms(h.last_success_at) as last_success_at,
-            epoch_ms(h.last_failure_at) as last_failure_at
-       from webhook_health h join webhook w on w.id = h.webhook_id
+            epoch_ms(h.last_failure_at) as last_failure_at, epoch_ms(l.circuit_until) as circuit_until
+       from webhook_health h join webhook w on w.id = h.webhook_id join lane l on l.webhook_id = h.webhook_id
       where h.webhook_id = any($1::uuid[]) and w.tenant_id = $2`,
     [webhookIds, tenantId],
   );
@@ -55,6 +58,7 @@ export const healthOf = async (
         lastDeliveryAt: dateOf(row.last_delivery_at),
         lastSuccessAt: dateOf(row.last_success_at),
         lastFailureAt: dateOf(row.last_failure_at),
+        circuitUntil: dateOf(row.circuit_until),
       },
     ]),
   );

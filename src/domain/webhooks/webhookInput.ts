@@ -1,17 +1,27 @@
 import { z } from 'zod';
 import { ValidationError } from '../errors.ts';
 import { exactText, parseInput, text } from '../text.ts';
-import { WEBHOOK_STATUSES } from './webhook.ts';
-import type { WebhookStatus } from './webhook.ts';
+import { checkHeaderName, checkHeaderValue, MAX_CUSTOM_HEADERS } from '../../platform/outbound/headers.ts';
+import { ORDERINGS, WEBHOOK_STATUSES } from './webhook.ts';
+import type { Ordering, WebhookStatus } from './webhook.ts';
 
 /** Judges a URL that is about to be saved: null when it may be, else a sentence with the remedy. */
 export type UrlCheck = (url: string) => string | null;
+
+/** What this installation lays down for webhooks. */
+export interface WebhookRules {
+  readonly checkUrl: UrlCheck;
+  /** Of the signed headers, which nobody else may set. */
+  readonly headerPrefix: string;
+}
 
 /** What holds where a setting is left out or reset. */
 export const WEBHOOK_DEFAULTS = {
   timeoutSeconds: 10,
   retrySchedule: [60, 300, 1_800, 7_200, 43_200],
   maxConcurrency: 10,
+  rateLimitPerMinute: null,
+  ordering: 'NONE',
 } as const;
 
 /** Words of an event type, dots between them; a wildcard `*` may be the last word, or the only one. */
@@ -28,7 +38,7 @@ const whole = (least: number, most: number, what: string) =>
     .int()
     .refine((value) => value >= least && value <= most, `${what} must be from ${least} to ${most}.`);
 
-const fields = (checkUrl: UrlCheck) => ({
+const fields = ({ checkUrl, headerPrefix }: WebhookRules) => ({
   name: text(1, 255, 'The name'),
   url: z.string().superRefine((url, context) => {
     const refusal = checkUrl(url);
@@ -56,6 +66,35 @@ const fields = (checkUrl: UrlCheck) => ({
   timeoutSeconds: whole(1, 30, 'The timeout in seconds'),
   retrySchedule: z.array(whole(1, 86_400, 'A wait in seconds')).max(20, 'A schedule has at most 20 waits.'),
   maxConcurrency: whole(1, 100, 'The concurrency'),
+  rateLimitPerMinute: whole(1, 60_000, 'The rate limit per minute'),
+  ordering: z.enum(ORDERINGS),
+  headers: z
+    .array(
+      z.object({
+        name: z.string().superRefine((name, context) => {
+          const refusal = checkHeaderName(name, headerPrefix);
+          if (refusal !== null) context.addIssue(refusal);
+        }),
+        value: z
+          .string()
+          .superRefine((value, context) => {
+            const refusal = checkHeaderValue(value);
+            if (refusal !== null) context.addIssue(refusal);
+          })
+          .nullish(),
+      }),
+    )
+    .max(MAX_CUSTOM_HEADERS, `Give at most ${MAX_CUSTOM_HEADERS} headers.`)
+    .superRefine((headers, context) => {
+      const names = headers.map(({ name }) => name.toLowerCase());
+      const twice = names.findIndex((name, index) => names.indexOf(name) < index);
+      if (twice >= 0)
+        context.addIssue({
+          code: 'custom',
+          message: `The header ${names[twice]} is there twice: leave one out.`,
+          path: [twice, 'name'],
+        });
+    }),
 });
 
 /** A webhook's settings, whole and checked. */
@@ -70,6 +109,14 @@ export interface WebhookSettings {
   readonly timeoutSeconds: number;
   readonly retrySchedule: readonly number[];
   readonly maxConcurrency: number;
+  readonly rateLimitPerMinute: number | null;
+  readonly ordering: Ordering;
+}
+
+/** A static header; without a value, the one that is stored under its name. */
+export interface HeaderInput {
+  readonly name: string;
+  readonly value?: string | null | undefined;
 }
 
 /** As callers give it: anything that may be left out may be null too. */
@@ -85,6 +132,9 @@ export interface WebhookCreateInput {
   readonly timeoutSeconds?: number | null | undefined;
   readonly retrySchedule?: readonly number[] | null | undefined;
   readonly maxConcurrency?: number | null | undefined;
+  readonly rateLimitPerMinute?: number | null | undefined;
+  readonly ordering?: Ordering | null | undefined;
+  readonly headers?: readonly HeaderInput[] | null | undefined;
 }
 
 /** A field left out stays as it is; null resets it to its default. */
@@ -95,9 +145,9 @@ export type WebhookUpdateInput = {
 /** Throws ValidationError with the path of the first thing that is wrong. */
 export const checkCreate = (
   input: WebhookCreateInput,
-  checkUrl: UrlCheck,
-): WebhookSettings & { readonly isActive: boolean } => {
-  const f = fields(checkUrl);
+  rules: WebhookRules,
+): WebhookSettings & { readonly isActive: boolean; readonly headers: readonly HeaderInput[] } => {
+  const f = fields(rules);
   const schema = z.object({
     name: f.name,
     url: f.url,
@@ -110,6 +160,9 @@ export const checkCreate = (
     timeoutSeconds: f.timeoutSeconds.nullish(),
     retrySchedule: f.retrySchedule.nullish(),
     maxConcurrency: f.maxConcurrency.nullish(),
+    rateLimitPerMinute: f.rateLimitPerMinute.nullish(),
+    ordering: f.ordering.nullish(),
+    headers: f.headers.nullish(),
   });
   const given = parseInput(schema, input);
   return {
@@ -122,6 +175,9 @@ export const checkCreate = (
     timeoutSeconds: given.timeoutSeconds ?? WEBHOOK_DEFAULTS.timeoutSeconds,
     retrySchedule: given.retrySchedule ?? WEBHOOK_DEFAULTS.retrySchedule,
     maxConcurrency: given.maxConcurrency ?? WEBHOOK_DEFAULTS.maxConcurrency,
+    rateLimitPerMinute: given.rateLimitPerMinute ?? WEBHOOK_DEFAULTS.rateLimitPerMinute,
+    ordering: given.ordering ?? WEBHOOK_DEFAULTS.ordering,
+    headers: given.headers ?? [],
   };
 };
 
@@ -129,16 +185,18 @@ export const checkCreate = (
 export interface WebhookChange {
   readonly settings: Partial<WebhookSettings>;
   readonly status: WebhookStatus | null;
+  /** The whole list of static headers; null: they stay. */
+  readonly headers: readonly HeaderInput[] | null;
 }
 
 /** Throws ValidationError with the path of the first thing that is wrong. */
-export const checkUpdate = (input: WebhookUpdateInput, checkUrl: UrlCheck): WebhookChange => {
+export const checkUpdate = (input: WebhookUpdateInput, rules: WebhookRules): WebhookChange => {
   for (const required of ['name', 'url', 'eventTypes'] as const) {
     if (input[required] === null) {
       throw new ValidationError('This cannot be null: leave it out to keep it.', ['input', required]);
     }
   }
-  const f = fields(checkUrl);
+  const f = fields(rules);
   const schema = z.object({
     name: f.name.optional(),
     url: f.url.optional(),
@@ -152,8 +210,11 @@ export const checkUpdate = (input: WebhookUpdateInput, checkUrl: UrlCheck): Webh
     timeoutSeconds: f.timeoutSeconds.nullish(),
     retrySchedule: f.retrySchedule.nullish(),
     maxConcurrency: f.maxConcurrency.nullish(),
+    rateLimitPerMinute: f.rateLimitPerMinute.nullish(),
+    ordering: f.ordering.nullish(),
+    headers: f.headers.nullish(),
   });
-  const { isActive, status, ...given } = parseInput(schema, input);
+  const { isActive, status, headers, ...given } = parseInput(schema, input);
   const resets: Partial<WebhookSettings> = {
     ...(given.verifySsl === null && { verifySsl: true }),
     ...(given.description === '' && { description: null }),
@@ -161,11 +222,16 @@ export const checkUpdate = (input: WebhookUpdateInput, checkUrl: UrlCheck): Webh
     ...(given.timeoutSeconds === null && { timeoutSeconds: WEBHOOK_DEFAULTS.timeoutSeconds }),
     ...(given.retrySchedule === null && { retrySchedule: WEBHOOK_DEFAULTS.retrySchedule }),
     ...(given.maxConcurrency === null && { maxConcurrency: WEBHOOK_DEFAULTS.maxConcurrency }),
+    ...(given.ordering === null && { ordering: WEBHOOK_DEFAULTS.ordering }),
   };
   const settings = Object.fromEntries(
     Object.entries({ ...given, ...resets }).filter(([, value]) => value !== undefined),
   );
-  return { settings, status: statusAsked(isActive ?? null, status ?? null) };
+  return {
+    settings,
+    status: statusAsked(isActive ?? null, status ?? null),
+    headers: headers === undefined ? null : (headers ?? []),
+  };
 };
 
 /** `isActive: true` means ACTIVE, false PAUSED (DISABLED where `status` says so). Throws where both contradict each other. */

@@ -11,7 +11,7 @@ import type { HealthFeed } from './healthFeed.ts';
 import { Webhook } from './webhook.ts';
 import type { WebhookStatus } from './webhook.ts';
 import { checkCreate, checkUpdate } from './webhookInput.ts';
-import type { UrlCheck, WebhookCreateInput, WebhookUpdateInput } from './webhookInput.ts';
+import type { HeaderInput, WebhookCreateInput, WebhookRules, WebhookUpdateInput } from './webhookInput.ts';
 
 /** One secret in two spellings; told once, when it is made. */
 export interface SigningSecret {
@@ -33,6 +33,18 @@ export const webhookSecretScope = (tenantId: string, webhookId: string): SecretS
   field: 'secret',
 });
 
+const webhookHeadersScope = (tenantId: string, webhookId: string): SecretScope => ({
+  tenant: tenantId,
+  row: webhookId,
+  field: 'headers',
+});
+
+/** Another address, or another try: what was learnt about the old one holds nothing back. */
+const FRESH_START = `
+update lane set crashes = 0, circuit_until = case when $2 then null else circuit_until end,
+  held_until = case when $3 then null else held_until end
+where webhook_id = $1`;
+
 /**
  * What changes webhooks. Every change is one transaction that locks the webhook's row, so that changes made at once
  * follow one another and none undoes another; it raises `version`, and after the commit the lane's holder is told.
@@ -42,25 +54,25 @@ export class Webhooks {
   readonly #secrets: SecretBox;
   readonly #bell: LaneBell;
   readonly #healthFeed: Pick<HealthFeed, 'tell'>;
-  readonly #checkUrl: UrlCheck;
+  readonly #rules: WebhookRules;
 
   constructor(
     database: Database,
     secrets: SecretBox,
     bell: LaneBell,
     healthFeed: Pick<HealthFeed, 'tell'>,
-    checkUrl: UrlCheck,
+    rules: WebhookRules,
   ) {
     this.#database = database;
     this.#secrets = secrets;
     this.#bell = bell;
     this.#healthFeed = healthFeed;
-    this.#checkUrl = checkUrl;
+    this.#rules = rules;
   }
 
   /** Throws ValidationError. */
   async create(tenantId: string, input: WebhookCreateInput): Promise<WebhookWithSecret> {
-    const { isActive, ...settings } = checkCreate(input, this.#checkUrl);
+    const { isActive, headers, ...settings } = checkCreate(input, this.#rules);
     const id = newId();
     const secret = generateSigningSecret();
     const webhook = await this.#database.em().transactional(async (em) => {
@@ -69,6 +81,9 @@ export class Webhooks {
         id,
         tenantId,
         ...settings,
+        headerNames: headers.map(({ name }) => name),
+        headers: this.#sealHeaders(tenantId, id, headers, []),
+        resumedAt: null,
         status: isActive ? 'ACTIVE' : 'DISABLED',
         secret: this.#secrets.encrypt(secret, webhookSecretScope(tenantId, id)),
         previousSecret: null,
@@ -97,10 +112,16 @@ export class Webhooks {
 
   /** Throws NotFoundError or ValidationError. */
   async update(tenantId: string, id: string, input: WebhookUpdateInput): Promise<Webhook> {
-    const { settings, status } = checkUpdate(input, this.#checkUrl);
+    const { settings, status, headers } = checkUpdate(input, this.#rules);
     const { webhook, before } = await this.#change(tenantId, id, async (em, webhook) => {
       const sql = sqlOf(em);
       const before = webhook.status;
+      if (headers !== null) {
+        await em.populate(webhook, ['headers']);
+        webhook.headers = this.#sealHeaders(tenantId, id, headers, this.#openHeaders(webhook));
+        webhook.headerNames = headers.map(({ name }) => name);
+      }
+      const isElsewhere = settings.url !== undefined && settings.url !== webhook.url;
       Object.assign(webhook, settings);
       if (status !== null && status !== before) await enter(sql, webhook, status);
       await em.flush();
@@ -108,10 +129,12 @@ export class Webhooks {
       if (settings.name !== undefined) {
         await sql.query(`update lane set webhook_name = $2 where webhook_id = $1`, [id, webhook.name]);
       }
+      const isActivated = webhook.status === 'ACTIVE' && before !== 'ACTIVE';
+      await sql.query(FRESH_START, [id, isElsewhere || isActivated, isElsewhere || before === 'DISABLED']);
       return { webhook, before };
     });
-    // What was held becomes due, what was open becomes cancelled; a pause only stops, and the configuration tells that.
-    if (webhook.status !== before && webhook.status !== 'PAUSED') this.#ring(tenantId, id);
+    // What was held becomes due, what was open becomes cancelled, or is told as held.
+    if (webhook.status !== before) this.#ring(tenantId, id);
     if (webhook.status !== before) this.#healthFeed.tell([{ tenantId, webhookId: id }]);
     return webhook;
   }
@@ -172,6 +195,36 @@ export class Webhooks {
     return result;
   }
 
+  /** Encrypted, or null for none. Throws ValidationError for a header that has no value, here or stored. */
+  #sealHeaders(
+    tenantId: string,
+    id: string,
+    headers: readonly HeaderInput[],
+    stored: readonly (readonly [string, string])[],
+  ): string | null {
+    if (headers.length === 0) return null;
+    const present = new Map(stored.map(([name, value]) => [name.toLowerCase(), value]));
+    const whole = headers.map(({ name, value }, index) => {
+      const known = value ?? present.get(name.toLowerCase());
+      if (known !== undefined) return [name, known];
+      throw new ValidationError(`There is no value stored for the header ${name}: give one.`, [
+        'input',
+        'headers',
+        String(index),
+        'value',
+      ]);
+    });
+    return this.#secrets.encrypt(JSON.stringify(whole), webhookHeadersScope(tenantId, id));
+  }
+
+  #openHeaders({ tenantId, id, headers }: Webhook): [string, string][] {
+    if (headers == null) return [];
+    return JSON.parse(this.#secrets.decrypt(headers as string, webhookHeadersScope(tenantId, id))) as [
+      string,
+      string,
+    ][];
+  }
+
   #ring(tenantId: string, webhookId: string): void {
     this.#bell.ring([{ tenantId, webhookId, dueAt: 0 }]);
   }
@@ -181,6 +234,7 @@ const notFound = (): NotFoundError => new NotFoundError('There is no such webhoo
 
 /** Activating forgets what made the webhook fail: the 24 hours of the automatic disabling begin anew. */
 const enter = async (sql: Sql, webhook: Webhook, status: WebhookStatus): Promise<void> => {
+  if (webhook.status === 'PAUSED' && status === 'ACTIVE') webhook.resumedAt = new Date();
   webhook.status = status;
   webhook.disabledAt = status === 'DISABLED' ? new Date() : null;
   webhook.disabledReason = status === 'DISABLED' ? 'Disabled by an update.' : null;

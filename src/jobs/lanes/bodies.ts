@@ -10,10 +10,11 @@ import type { ReadyDelivery } from './lane.ts';
 const BUDGET_BYTES = 64 * 1024 * 1024;
 const CACHE_BYTES = 16 * 1024 * 1024;
 
-interface EventBody {
+interface CachedBody {
   /** The event's TypeID. */
   readonly eventId: string;
   readonly body: Buffer;
+  readonly hops: number;
 }
 
 /**
@@ -23,11 +24,11 @@ interface EventBody {
  */
 export class Bodies {
   readonly #database: Database;
-  readonly #cache = new LRUCache<string, EventBody>({
+  readonly #cache = new LRUCache<string, CachedBody>({
     maxSize: CACHE_BYTES,
     sizeCalculation: ({ body }) => body.length + 200,
   });
-  readonly #reading = new Map<string, Promise<Map<string, EventBody>>>();
+  readonly #reading = new Map<string, Promise<Map<string, CachedBody>>>();
   #bytes = 0;
 
   constructor(database: Database) {
@@ -49,15 +50,15 @@ export class Bodies {
         ? Buffer.from(bodyFor(whole.body.toString(), delivery.payloadFields))
         : whole.body;
       this.#bytes += body.length;
-      ready.push({ delivery, eventId: whole.eventId, body, envelope: whole.body });
+      ready.push({ delivery, eventId: whole.eventId, body, hops: whole.hops });
     }
     return ready;
   }
 
   /** From the cache, from a read that another lane has under way (one event wakes many lanes), or read. */
-  async #bodiesOf(eventIds: ReadonlySet<string>): Promise<Map<string, EventBody>> {
-    const bodies = new Map<string, EventBody>();
-    const others: Promise<Map<string, EventBody>>[] = [];
+  async #bodiesOf(eventIds: ReadonlySet<string>): Promise<Map<string, CachedBody>> {
+    const bodies = new Map<string, CachedBody>();
+    const others: Promise<Map<string, CachedBody>>[] = [];
     const missing: string[] = [];
     for (const eventId of eventIds) {
       const known = this.#cache.get(eventId);
@@ -77,10 +78,10 @@ export class Bodies {
     return bodies;
   }
 
-  async #read(eventIds: readonly string[]): Promise<Map<string, EventBody>> {
-    const bodies = new Map<string, EventBody>();
-    for (const [id, text] of await readBodies(this.#database.sql, eventIds)) {
-      const whole = { eventId: encodeId('event', id), body: Buffer.from(text) };
+  async #read(eventIds: readonly string[]): Promise<Map<string, CachedBody>> {
+    const bodies = new Map<string, CachedBody>();
+    for (const [id, { body, hops }] of await readBodies(this.#database.sql, eventIds)) {
+      const whole = { eventId: encodeId('event', id), body: Buffer.from(body), hops };
       bodies.set(id, whole);
       this.#cache.set(id, whole);
     }

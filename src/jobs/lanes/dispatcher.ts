@@ -23,6 +23,10 @@ export interface DispatcherOptions {
   readonly onGone: (lane: Lane) => void;
   /** Under strict order: a failed delivery is back in its place, and what was read ahead of it has to be read again. */
   readonly onHeadFailed: (lane: Lane) => void;
+  /** The lane's circuit opened or closed, and that is written down. */
+  readonly onCircuit: (lane: Lane) => void;
+  /** After each result that is written down. */
+  readonly onSettled: (lane: Lane) => void;
   /** After each answer: the lane has room again, and maybe wants to read. */
   readonly onAnswer: (lane: Lane, entry: ReadyDelivery, exchange: Exchange) => void;
 }
@@ -130,6 +134,7 @@ export class Dispatcher {
       eventId: entry.eventId,
       eventType: delivery.eventType,
       attempt: delivery.attempts + 1,
+      hops: entry.hops,
       customHeaders: destination.customHeaders,
       keys: destination.keys(now),
       body,
@@ -150,7 +155,8 @@ export class Dispatcher {
     });
   }
 
-  #settled(lane: Lane, { delivery }: ReadyDelivery, { isGone, keepsPlace, nextAt }: Settlement): void {
+  #settled(lane: Lane, { delivery }: ReadyDelivery, settlement: Settlement): void {
+    const { isGone, keepsPlace, nextAt, circuitUntil } = settlement;
     lane.release(delivery.id, Date.now());
     if (isGone) this.#options.onGone(lane);
     if (keepsPlace) this.#options.onHeadFailed(lane);
@@ -158,7 +164,8 @@ export class Dispatcher {
       const band = lane.bands[delivery.band];
       band.wakeAt = Math.min(band.wakeAt, nextAt);
     }
-    this.offer(lane);
+    if (circuitUntil !== undefined) this.#options.onCircuit(lane);
+    this.#options.onSettled(lane);
   }
 }
 
@@ -180,7 +187,12 @@ const settlementOf = (
   });
   const isRetrying = outcome.status === 'RETRYING';
   const heldUntil = isRetrying ? outcome.heldUntil : null;
-  const circuitUntil = lane.answered(exchange.error === null, heldUntil !== null, exchange.durationMs < SLOW_AFTER_MS, now);
+  const circuitUntil = lane.answered(
+    exchange.error === null,
+    heldUntil !== null,
+    exchange.durationMs < SLOW_AFTER_MS,
+    now,
+  );
   return {
     deliveryId: delivery.id,
     webhookId: destination.webhookId,

@@ -12,8 +12,8 @@ export interface ReadyDelivery {
   /** The event's TypeID. */
   readonly eventId: string;
   readonly body: Buffer;
-  /** The event's whole body, which conditions judge. */
-  readonly envelope: Buffer;
+  /** How often what led to it had passed through hookgraph before. */
+  readonly hops: number;
 }
 
 /** What a slow lane may have under way at once, until it answers fast again. */
@@ -52,11 +52,15 @@ export class Lane {
   heldUntil: number;
   circuit: Circuit;
   isReading = false;
+  /** Rises whenever what was read ahead is let go of: a read that began before would leave a gap. */
+  generation = 0;
   /** The configuration changed and is being read again; `reloadAgain`: it changed once more meanwhile. */
   isStale = false;
   reloadAgain = false;
   /** What was open is being cancelled, or told as held or resumed. */
   isSweeping = false;
+  /** Nothing is left to cancel, as long as nothing rings. */
+  isSwept = false;
   heldToldTo: string | null;
   /** The receiver answered 410: nothing is sent until that is written down and the configuration read again. */
   isGone = false;
@@ -181,6 +185,7 @@ export class Lane {
 
   /** Something became due at `dueAt` or later, and is visible. */
   heed(dueAt: number): void {
+    this.isSwept = false;
     for (const band of this.bands) band.heed(dueAt);
   }
 
@@ -220,6 +225,7 @@ export class Lane {
 
   /** Lets go of what isn't being sent; it stays in the table. */
   dropReady(): ReadyDelivery[] {
+    this.generation++;
     const dropped = this.bands.flatMap((band) => band.drop());
     for (const { delivery } of dropped) this.#inHand.delete(delivery.id);
     return dropped;

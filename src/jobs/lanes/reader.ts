@@ -1,10 +1,8 @@
 import { readDue } from '../../domain/deliveries/openDeliveries.ts';
 import type { DueRead, LaneRead, OpenDelivery } from '../../domain/deliveries/openDeliveries.ts';
 import type { AttemptError } from '../../domain/deliveries/delivery.ts';
-import type { Settlement } from '../../domain/deliveries/settlement.ts';
 import type { Database } from '../../platform/database.ts';
 import type { Logger } from '../../platform/logs.ts';
-import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
 import type { LaneBand } from './band.ts';
 import type { Bodies } from './bodies.ts';
 import type { Lane, ReadyDelivery } from './lane.ts';
@@ -22,7 +20,6 @@ export interface LaneReaderOptions {
   readonly database: Database;
   readonly bodies: Bodies;
   readonly settler: Settler;
-  readonly sandbox: Sandbox;
   readonly log: Logger;
   /** Its row has another version than it is worked with. */
   readonly onStale: (lane: Lane) => void;
@@ -34,12 +31,12 @@ export interface LaneReaderOptions {
 interface Reading extends LaneRead {
   readonly lane: Lane;
   readonly of: LaneBand;
+  readonly generation: number;
 }
 
 /**
  * Reads ahead for lanes, for all that wait at once in one statement: a ring that wakes ten lanes is one read (one each
- * cost 3 ms more from publish to receiver). What can't be sent ends here: too old, its event gone, filtered by its
- * webhook's condition.
+ * cost 3 ms more from publish to receiver). What can't be sent ends here: too old, or its event gone.
  */
 export class LaneReader {
   readonly #options: LaneReaderOptions;
@@ -102,6 +99,7 @@ export class LaneReader {
         readings.push({
           lane,
           of: band,
+          generation: lane.generation,
           webhookId: lane.webhookId,
           band: band.band,
           cursor,
@@ -128,74 +126,47 @@ export class LaneReader {
     }
     const entries = new Map(ready.map((entry) => [entry.delivery.id, entry]));
     for (const lane of lanes) {
-      const own = readings.flatMap((reading, index) => (reading.lane === lane ? [{ reading, read: reads[index]! }] : []));
-      void this.#take(lane, own, entries);
+      const own = readings.flatMap((reading, index) =>
+        reading.lane === lane ? [{ reading, read: reads[index]! }] : [],
+      );
+      this.#take(lane, own, entries);
     }
   }
 
-  /** What was read of one lane: ended, filtered, or ready. Conditions are waited for by their own lane only. */
-  async #take(
+  /** What was read of one lane: ended, or ready. */
+  #take(
     lane: Lane,
     own: readonly { reading: Reading; read: DueRead }[],
     entries: ReadonlyMap<string, ReadyDelivery>,
-  ): Promise<void> {
-    const deliveries = own.flatMap(({ read }) => read.deliveries);
-    const ready = deliveries.flatMap((delivery) => entries.get(delivery.id) ?? []);
-    const letGo = (retryAt: number): void => {
+  ): void {
+    const ready = own.flatMap(({ read }) => read.deliveries.flatMap(({ id }) => entries.get(id) ?? []));
+    const isOutdated = own.some(({ reading }) => reading.generation !== lane.generation);
+    if (this.#isStopped || isOutdated || !lane.isGateOpen()) {
       for (const entry of ready) this.#options.bodies.free(entry);
-      lane.failRead(retryAt);
-    };
-    const verdicts = await this.#judge(lane, ready);
-    if (verdicts === null) return letGo(Date.now() + READ_RETRY_MS);
-    if (this.#isStopped || !lane.isGateOpen()) return letGo(0);
-
-    if (own.some(({ read }) => (read.webhookVersion ?? 0) > lane.destination.version)) this.#options.onStale(lane);
+      lane.failRead(0);
+      if (!this.#isStopped) this.#options.onRead(lane);
+      return;
+    }
     for (const { reading, read } of own) {
       reading.of.endRead(read, reading.limit);
-      const kept: ReadyDelivery[] = [];
       for (const delivery of read.deliveries) {
-        const entry = entries.get(delivery.id);
-        const end = delivery.isExpired ? abandoned(EXPIRED) : entry ? verdicts.get(delivery.id) : abandoned(ORPHANED);
-        if (!end) kept.push(entry!);
-        else {
-          if (entry) this.#options.bodies.free(entry);
-          this.#end(lane, delivery, end);
-        }
+        if (delivery.isExpired) this.#abandon(lane, delivery, EXPIRED);
+        else if (!entries.has(delivery.id)) this.#abandon(lane, delivery, ORPHANED);
       }
-      lane.take(reading.of, kept);
+      lane.take(
+        reading.of,
+        read.deliveries.flatMap(({ id }) => entries.get(id) ?? []),
+      );
     }
     if (ready.length > 0) {
       lane.bodyBytes = Math.ceil(ready.reduce((sum, { body }) => sum + body.length, 0) / ready.length) + 1_024;
     }
     lane.isReading = false;
+    if (own.some(({ read }) => (read.webhookVersion ?? 0) > lane.destination.version)) this.#options.onStale(lane);
     this.#options.onRead(lane);
   }
 
-  /**
-   * The condition of the webhook on what has not been tried yet, by delivery id: how those end that aren't sent. Null
-   * where the sandbox has trouble of its own.
-   */
-  async #judge(lane: Lane, ready: readonly ReadyDelivery[]): Promise<Map<string, End> | null> {
-    const ends = new Map<string, End>();
-    const { condition } = lane.destination;
-    const fresh = condition === null ? [] : ready.filter(({ delivery }) => delivery.attempts === 0);
-    if (condition === null || fresh.length === 0) return ends;
-    const evaluations = await this.#options.sandbox.evaluateMany(
-      lane.tenantId,
-      condition,
-      fresh.map(({ envelope }) => envelope.toString()),
-    );
-    for (const [index, evaluation] of evaluations.entries()) {
-      const { id } = fresh[index]!.delivery;
-      if (evaluation.ok) {
-        if (!evaluation.truthy) ends.set(id, FILTERED);
-      } else if (evaluation.code === 'UNAVAILABLE') return null;
-      else ends.set(id, abandoned({ code: 'CONDITION_FAILED', message: evaluation.message.slice(0, 500) }));
-    }
-    return ends;
-  }
-
-  #end(lane: Lane, delivery: OpenDelivery, { status, error }: End): void {
+  #abandon(lane: Lane, delivery: OpenDelivery, error: AttemptError): void {
     lane.hold(delivery.id);
     const { webhookId, webhookName } = lane.destination;
     this.#options.settler.add(
@@ -207,7 +178,7 @@ export class LaneReader {
         eventType: delivery.eventType,
         isTest: delivery.isTest,
         attemptsBefore: delivery.attempts,
-        status,
+        status: 'ABANDONED',
         nextAt: null,
         keepsPlace: false,
         circuitUntil: undefined,
@@ -224,8 +195,3 @@ export class LaneReader {
     );
   }
 }
-
-/** How a delivery ends without an attempt. */
-type End = Pick<Settlement, 'status' | 'error'>;
-const FILTERED: End = { status: 'FILTERED', error: null };
-const abandoned = (error: AttemptError): End => ({ status: 'ABANDONED', error });

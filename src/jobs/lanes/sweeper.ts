@@ -8,7 +8,8 @@ export interface LaneSweeperOptions {
   readonly log: Logger;
   /** A slice was written to the outbox. */
   readonly onWritten: () => void;
-  readonly onSwept: (lane: Lane) => void;
+  /** Everything is told: a resumed webhook may be sent to. */
+  readonly onTold: (lane: Lane) => void;
 }
 
 /**
@@ -27,7 +28,7 @@ export class LaneSweeper {
     const { status } = lane.destination;
     if (lane.isSweeping || lane.isStale || lane.isLost) return;
     const isEnding = status === 'DISABLED' || status === 'DELETED';
-    if (!isEnding && lane.toTell === null) return;
+    if (isEnding ? lane.isSwept : lane.toTell === null) return;
     lane.isSweeping = true;
     const sweep = isEnding ? this.#cancel(lane) : this.#tell(lane);
     void sweep
@@ -36,19 +37,18 @@ export class LaneSweeper {
       })
       .finally(() => {
         lane.isSweeping = false;
-        this.#options.onSwept(lane);
+        if (!isEnding) this.#options.onTold(lane);
       });
   }
 
   async #cancel(lane: Lane): Promise<void> {
-    if (lane.isSwept) return;
     const { sql } = this.#options.database;
     let cancelled: number;
     do {
       cancelled = await cancelSlice(sql, lane.webhookId, lane.destination.webhookName, lane.inHandIds());
       if (cancelled > 0) this.#options.onWritten();
     } while (cancelled === CANCEL_SLICE);
-    // What is being sent is settled as cancelled or delivered; what came in meanwhile rings.
+    // What is being sent is settled as cancelled or delivered, and then looked for once more.
     lane.isSwept = lane.inHand === 0;
   }
 

@@ -3,13 +3,11 @@ import { readDestinations, readVersions } from '../../domain/deliveries/destinat
 import type { Destination } from '../../domain/deliveries/destination.ts';
 import {
   beginLanes,
-  cancelSlice,
+  forgiveLane,
   lanesWithWork,
   parkLanes,
-  readDue,
   removeLanes,
 } from '../../domain/deliveries/openDeliveries.ts';
-import type { OpenDelivery } from '../../domain/deliveries/openDeliveries.ts';
 import type { Settled, Settlement } from '../../domain/deliveries/settlement.ts';
 import type { Database } from '../../platform/database.ts';
 import type { Logger } from '../../platform/logs.ts';
@@ -21,8 +19,10 @@ import { DELIVER_QUEUE } from '../boss.ts';
 import { Bodies } from './bodies.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { Lane } from './lane.ts';
+import { LaneReader } from './reader.ts';
 import type { Bell, LocalLanes, RingPayload } from './ring.ts';
 import { Settler } from './settler.ts';
+import { LaneSweeper } from './sweeper.ts';
 
 const TICK_MS = 50;
 /** Looks for lanes without a ring: those of a dead worker, and those whose NOTIFY was lost. */
@@ -32,12 +32,8 @@ const MOST_LANES = 5_000;
 const HEARTBEAT_MS = 3_000;
 /** Without a renewal for this long the lanes may be somebody else's: nothing is sent. Below pg-boss's 10 s. */
 const LEASE_MS = 8_000;
-/** Reads of lanes at once: fewer than a worker's pool has connections, so that settles find one. */
-const READS_AT_ONCE = 6;
-const READ_RETRY_MS = 500;
-const CANCEL_SLICE = 1_000;
-const EXPIRED = { code: 'UNKNOWN', message: 'Not delivered within 7 days.' } as const;
-const ORPHANED = { code: 'UNKNOWN', message: 'The event is no longer stored.' } as const;
+const PARKED =
+  'a lane is parked: its holders died again and again. Look at their logs, then change its webhook (or pause and resume it)';
 
 export interface WorkerOptions {
   readonly database: Database;
@@ -72,8 +68,8 @@ export class LaneWorker implements LocalLanes {
   readonly #bodies: Bodies;
   readonly #settler: Settler;
   readonly #dispatcher: Dispatcher;
-  readonly #readers: Lane[] = [];
-  #reads = 0;
+  readonly #reader: LaneReader;
+  readonly #sweeper: LaneSweeper;
   #fetching: Promise<void> | null = null;
   #fetchAgain = false;
   #lastFetch = 0;
@@ -105,10 +101,34 @@ export class LaneWorker implements LocalLanes {
       userAgent: options.userAgent,
       maySend: () => Date.now() - this.#leaseRenewedAt < LEASE_MS,
       onGone: (lane) => this.reconfigure(lane.webhookId),
+      onHeadFailed: (lane) => this.#drop(lane),
+      onCircuit: ({ tenantId, webhookId }) =>
+        options.onHealth({ healthChanged: [{ tenantId, webhookId }], announces: false }),
       onAnswer: (lane, entry, exchange) => {
         this.#bodies.free(entry);
         options.onAnswer?.(exchange);
         this.#advance(lane);
+      },
+      onSettled: (lane) => {
+        if (lane.crashes > 0) this.#forgive(lane);
+        this.#advance(lane);
+      },
+    });
+    this.#reader = new LaneReader({
+      database: options.database,
+      bodies: this.#bodies,
+      settler: this.#settler,
+      log: options.log,
+      onStale: (lane) => this.reconfigure(lane.webhookId),
+      onRead: (lane) => this.#advance(lane),
+    });
+    this.#sweeper = new LaneSweeper({
+      database: options.database,
+      log: options.log,
+      onWritten: () => options.onSettled([]),
+      onTold: (lane) => {
+        // A tick sweeps again where it failed.
+        if (lane.toTell === null) this.#advance(lane);
       },
     });
   }
@@ -144,8 +164,9 @@ export class LaneWorker implements LocalLanes {
   async drain(limitMs: number): Promise<void> {
     const deadline = Date.now() + limitMs;
     this.#isDraining = true;
+    this.#reader.stop();
     await this.#fetching;
-    for (const lane of this.#lanes.values()) this.#letGo(lane);
+    for (const lane of this.#lanes.values()) this.#drop(lane);
     while (this.#dispatcher.running > 0 && Date.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, 5));
     this.#dispatcher.ignoreAnswers();
@@ -215,7 +236,10 @@ export class LaneWorker implements LocalLanes {
         if (jobs.length === 0) continue;
         if (jobs.length === FETCH_BATCH) this.#fetchAgain = true;
         const ids = jobs.map((job) => job.data.webhookId);
-        await beginLanes(database.sql, ids);
+        await beginLanes(
+          database.sql,
+          jobs.map(({ data, retryCount }) => ({ webhookId: data.webhookId, isOrphaned: retryCount > 0 })),
+        );
         const destinations = await readDestinations(database.sql, box, ids, log);
         const now = Date.now();
         const withoutLane = [];
@@ -231,6 +255,7 @@ export class LaneWorker implements LocalLanes {
             this.#forget(lost);
           }
           const lane = new Lane(job, destination, now);
+          if (lane.isParked) log.error({ webhookId: lane.webhookId, crashes: lane.crashes }, PARKED);
           this.#lanes.set(lane.webhookId, lane);
           this.#advance(lane);
         }
@@ -243,105 +268,24 @@ export class LaneWorker implements LocalLanes {
     }
   }
 
-  /** Whatever the lane can do next: read ahead, send, cancel. */
+  /** Whatever the lane can do next: read ahead, send, cancel or tell. */
   #advance(lane: Lane): void {
     if (lane.isLost || lane.isClosing) return;
-    const { status } = lane.destination;
-    if (!lane.isStale && (status === 'DISABLED' || status === 'DELETED')) void this.#cancel(lane);
-    if (!this.#isDraining && lane.wantsRead(Date.now())) this.#requestRead(lane);
+    this.#sweeper.sweep(lane);
+    if (!this.#isDraining && lane.wantingBands(Date.now()).length > 0) this.#reader.request(lane);
     this.#dispatcher.offer(lane);
   }
 
-  #requestRead(lane: Lane): void {
-    if (this.#reads >= READS_AT_ONCE || (this.#bodies.bytesFree === 0 && lane.inHand > 0)) {
-      if (!lane.isWaitingToRead) {
-        lane.isWaitingToRead = true;
-        this.#readers.push(lane);
-      }
-      return;
-    }
-    this.#reads++;
-    void this.#read(lane).finally(() => {
-      this.#reads--;
-      const next = this.#readers.shift();
-      if (next) {
-        next.isWaitingToRead = false;
-        this.#advance(next);
-      }
+  /** Lets go of what was read ahead: it is read again when it may be sent. */
+  #drop(lane: Lane): void {
+    for (const entry of lane.dropReady()) this.#bodies.free(entry);
+  }
+
+  #forgive(lane: Lane): void {
+    lane.crashes = 0;
+    forgiveLane(this.#options.database.sql, lane.webhookId).catch((error: unknown) => {
+      this.#options.log.warn({ err: error, webhookId: lane.webhookId }, 'could not forgive a lane its crashes');
     });
-  }
-
-  async #read(lane: Lane): Promise<void> {
-    const { database, log } = this.#options;
-    const { cursor, inHand, limit } = lane.beginRead(Date.now(), this.#bodies.bytesFree);
-    try {
-      const read = await readDue(database.sql, lane.webhookId, cursor, inHand, limit);
-      if (read.webhookVersion !== null && read.webhookVersion > lane.destination.version) {
-        this.reconfigure(lane.webhookId);
-      }
-      const due = read.deliveries.filter((delivery) => !delivery.isExpired);
-      const { ready, orphans } = await this.#bodies.attach(due);
-      lane.endRead(read, read.deliveries.length < limit);
-      if (lane.isLost || lane.isClosing || this.#isDraining || lane.destination.status !== 'ACTIVE') {
-        for (const entry of ready) this.#bodies.free(entry);
-        lane.failRead(0);
-        return;
-      }
-      lane.take(ready);
-      const bytes = ready.reduce((sum, entry) => sum + entry.body.length, 0);
-      if (ready.length > 0) lane.bodyBytes = Math.ceil(bytes / ready.length) + 1_024;
-      for (const delivery of read.deliveries) {
-        if (delivery.isExpired) this.#abandon(lane, delivery, EXPIRED);
-      }
-      for (const delivery of orphans) this.#abandon(lane, delivery, ORPHANED);
-      this.#advance(lane);
-    } catch (error) {
-      lane.failRead(Date.now() + READ_RETRY_MS);
-      log.warn({ err: error, webhookId: lane.webhookId }, 'could not read a lane; trying again');
-    }
-  }
-
-  #abandon(lane: Lane, delivery: OpenDelivery, error: Settlement['error']): void {
-    lane.hold(delivery.id);
-    const { webhookId, webhookName } = lane.destination;
-    this.#settler.add(
-      {
-        deliveryId: delivery.id,
-        webhookId,
-        webhookName,
-        eventId: delivery.eventId,
-        eventType: delivery.eventType,
-        isTest: delivery.isTest,
-        attemptsBefore: delivery.attempts,
-        status: 'ABANDONED',
-        nextAt: null,
-        countsAsFailure: false,
-        heldUntil: null,
-        isGone: false,
-        attempt: null,
-        error,
-      },
-      () => lane.release(delivery.id, Date.now()),
-    );
-  }
-
-  /** The webhook was disabled or deleted: what isn't being sent ends here, in slices, until nothing is found. */
-  async #cancel(lane: Lane): Promise<void> {
-    if (lane.isCancelling) return;
-    lane.isCancelling = true;
-    const { database, log, onSettled } = this.#options;
-    try {
-      for (const entry of lane.dropReady()) this.#bodies.free(entry);
-      let cancelled: number;
-      do {
-        cancelled = await cancelSlice(database.sql, lane.webhookId, lane.destination.webhookName, lane.inHandIds());
-        if (cancelled > 0) onSettled([]);
-      } while (cancelled === CANCEL_SLICE);
-    } catch (error) {
-      log.warn({ err: error, webhookId: lane.webhookId }, 'could not cancel what is pending; trying again');
-    } finally {
-      lane.isCancelling = false;
-    }
   }
 
   async #reload(lane: Lane): Promise<void> {
@@ -364,11 +308,20 @@ export class LaneWorker implements LocalLanes {
   }
 
   #adopt(lane: Lane, destination: Destination): void {
+    const before = lane.destination;
     lane.destination = destination;
     lane.isGone = false;
-    // What a settle in flight has yet to write down counts too.
-    lane.heldUntil = Math.max(lane.heldUntil, destination.heldUntil);
-    if (destination.status !== 'ACTIVE') for (const entry of lane.dropReady()) this.#bodies.free(entry);
+    lane.isSwept = false;
+    lane.crashes = destination.crashes;
+    if (before.url !== destination.url || before.status !== destination.status) {
+      lane.circuit = destination.circuit;
+      lane.heldUntil = destination.heldUntil;
+    } else {
+      // What a settle in flight has yet to write down counts too.
+      lane.heldUntil = Math.max(lane.heldUntil, destination.heldUntil);
+    }
+    // Whatever changed, and be it that some of it was cancelled: what is sent from now on is read from now on.
+    this.#drop(lane);
   }
 
   #onTick(): void {
@@ -377,7 +330,7 @@ export class LaneWorker implements LocalLanes {
     const idle: Lane[] = [];
     for (const lane of this.#lanes.values()) {
       if (lane.isLost) this.#forget(lane);
-      else if (lane.isIdle(now) && !lane.isCancelling) idle.push(lane);
+      else if (lane.isIdle(now)) idle.push(lane);
       else this.#advance(lane);
     }
     if (idle.length > 0 && !this.#isDraining) {
@@ -387,13 +340,9 @@ export class LaneWorker implements LocalLanes {
     if (now - this.#lastFetch > FETCH_BACKSTOP_MS) this.fetchSoon();
   }
 
-  #letGo(lane: Lane): void {
-    for (const entry of lane.dropReady()) this.#bodies.free(entry);
-  }
-
   /** Its lease is somebody else's: what is still being sent is settled by compare-and-set. */
   #forget(lane: Lane): void {
-    this.#letGo(lane);
+    this.#drop(lane);
     if (this.#lanes.get(lane.webhookId) === lane) this.#lanes.delete(lane.webhookId);
   }
 
@@ -401,6 +350,7 @@ export class LaneWorker implements LocalLanes {
     const { database, boss, bell, log } = this.#options;
     for (const lane of lanes) {
       lane.isClosing = true;
+      this.#drop(lane);
       this.#lanes.delete(lane.webhookId);
     }
     const ids = lanes.map((lane) => lane.webhookId);
@@ -410,7 +360,10 @@ export class LaneWorker implements LocalLanes {
         database.sql,
         lanes.filter((lane) => lane.destination.status === 'DELETED').map((lane) => lane.webhookId),
       );
-      await parkLanes(database.sql, ids);
+      await parkLanes(
+        database.sql,
+        lanes.map((lane) => lane.parked()),
+      );
       await boss.complete(
         DELIVER_QUEUE,
         lanes.map((lane) => lane.job),
