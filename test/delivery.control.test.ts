@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { array, assert, boolean, integer, property, tuple } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { afterAttempt, circuitState } from '../src/domain/deliveries/breaker.ts';
 import { afterRequest, nextRequestAt, rateLimit } from '../src/domain/deliveries/limiter.ts';
@@ -14,10 +14,10 @@ const numbers = (): number[] =>
 
 describe('the rate limiter', () => {
   it('never allows more than the rate and its tolerance, and never less than the rate to one who keeps asking', () => {
-    fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 60_000 }),
-        fc.array(fc.integer({ min: 0, max: 5_000 }), { maxLength: 300 }),
+    assert(
+      property(
+        integer({ min: 1, max: 60_000 }),
+        array(integer({ min: 0, max: 5_000 }), { maxLength: 300 }),
         (perMinute, waits) => {
           const limit = rateLimit(perMinute);
           let now = 1_000_000;
@@ -47,24 +47,21 @@ describe('the rate limiter', () => {
 
 describe('the circuit', () => {
   it('opens after ten failures in a row and no sooner, tries one after 30 s, and closes with any success', () => {
-    fc.assert(
-      fc.property(
-        fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 0, max: 40_000 })), { maxLength: 100 }),
-        (attempts) => {
-          let circuit = { failures: 0, until: null as number | null };
-          let inARow = 0;
-          let now = 1_000_000;
-          for (const [isOk, wait] of attempts) {
-            now += wait;
-            const before = circuitState(circuit.until, now);
-            circuit = afterAttempt(circuit, isOk, now);
-            inARow = isOk ? 0 : inARow + 1;
-            const after = circuitState(circuit.until, now);
-            expect(after).toBe(inARow >= 10 ? 'OPEN' : 'CLOSED');
-            if (!isOk && before === 'HALF_OPEN') expect(circuit.until).toBe(now + 30_000);
-          }
-        },
-      ),
+    assert(
+      property(array(tuple(boolean(), integer({ min: 0, max: 40_000 })), { maxLength: 100 }), (attempts) => {
+        let circuit = { failures: 0, until: null as number | null };
+        let inARow = 0;
+        let now = 1_000_000;
+        for (const [isOk, wait] of attempts) {
+          now += wait;
+          const before = circuitState(circuit.until, now);
+          circuit = afterAttempt(circuit, isOk, now);
+          inARow = isOk ? 0 : inARow + 1;
+          const after = circuitState(circuit.until, now);
+          expect(after).toBe(inARow >= 10 ? 'OPEN' : 'CLOSED');
+          if (!isOk && before === 'HALF_OPEN') expect(circuit.until).toBe(now + 30_000);
+        }
+      }),
     );
   });
 

@@ -219,10 +219,7 @@ export class Webhooks {
 
   #openHeaders({ tenantId, id, headers }: Webhook): [string, string][] {
     if (headers == null) return [];
-    return JSON.parse(this.#secrets.decrypt(headers as string, webhookHeadersScope(tenantId, id))) as [
-      string,
-      string,
-    ][];
+    return JSON.parse(this.#secrets.decrypt(headers, webhookHeadersScope(tenantId, id))) as [string, string][];
   }
 
   #ring(tenantId: string, webhookId: string): void {
