@@ -16,5 +16,11 @@ import { Webhook } from './src/domain/webhooks/webhook.ts';
 /** The entities and migrations of this installation, in order. Migrations only ever go forward. */
 export const schema: DatabaseSchema = {
   entities: [Tenant, ApiKey, Webhook, RegisteredEventType, Client, Ticket, TicketComment, Asset],
-  migrations: [Migration0001Foundation, Migration0002Lanes, Migration0003Desk, Migration0006Health, Migration0007Inbound],
+  migrations: [
+    Migration0001Foundation,
+    Migration0002Lanes,
+    Migration0003Desk,
+    Migration0006Health,
+    Migration0007Inbound,
+  ],
 };
