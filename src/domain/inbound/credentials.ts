@@ -1,0 +1,73 @@
+/** What stands in a record where a credential was. */
+export const MASK = '***';
+
+/** Names of headers and query parameters whose values are taken for credentials, whatever a webhook expects there. */
+const TELLING = /authorization|cookie|token|secret|passw|passphrase|api[-_]?key|access[-_]?key|credential/i;
+/** A shorter one would be found in places where it is none. */
+const SHORTEST_CREDENTIAL = 8;
+const LONGEST_PATH = 2_048;
+
+/** Whether the value of a header or query parameter of this name is never kept. */
+export const isCredentialName = (name: string): boolean => TELLING.test(name);
+
+/** What of a request is recorded, besides its body. */
+export interface RecordedHead {
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Names, in lower case, under which a webhook expects credentials. */
+export interface CredentialNames {
+  readonly headers: ReadonlySet<string>;
+  readonly query: ReadonlySet<string>;
+}
+
+export const NO_NAMES: CredentialNames = { headers: new Set(), query: new Set() };
+
+/**
+ * Head of a request without credentials: those that the webhook expects, and those that their names tell, are `***`; and
+ * what was masked in one place is masked wherever else it stands. Header names in lower case; all text is storable.
+ */
+export const withoutCredentials = (
+  path: string,
+  query: string,
+  headers: Readonly<Record<string, string>>,
+  names: CredentialNames,
+): RecordedHead => {
+  const found = new Set<string>();
+  const kept: [string, string][] = [];
+  for (const [name, value] of Object.entries(headers)) {
+    if (names.headers.has(name) || TELLING.test(name)) {
+      // Of "Bearer x" and "a=b; c=d" the parts as well.
+      for (const part of [value, ...value.split(/[\s,;=]+/)]) found.add(part);
+      kept.push([name, MASK]);
+    } else kept.push([name, storable(value)]);
+  }
+  const parameters = query === '' ? '' : `?${maskQuery(query, names.query, found)}`;
+  const secrets = [...found].filter((text) => text.length >= SHORTEST_CREDENTIAL && text !== MASK);
+  const clean = (text: string): string => secrets.reduce((rest, secret) => rest.replaceAll(secret, MASK), text);
+  return {
+    path: storable(clean(path + parameters)).slice(0, LONGEST_PATH),
+    headers: Object.fromEntries(secrets.length === 0 ? kept : kept.map(([name, value]) => [name, clean(value)])),
+  };
+};
+
+const maskQuery = (query: string, names: ReadonlySet<string>, found: Set<string>): string =>
+  query
+    .split('&')
+    .map((parameter) => {
+      const equals = parameter.indexOf('=');
+      if (equals === -1) return parameter;
+      const name = decode(parameter.slice(0, equals));
+      if (!names.has(name.toLowerCase()) && !TELLING.test(name)) return parameter;
+      const value = parameter.slice(equals + 1);
+      found.add(value);
+      found.add(decode(value));
+      return `${parameter.slice(0, equals)}=${MASK}`;
+    })
+    .join('&');
+
+const decode = (text: string): string => new URLSearchParams(`x=${text.replaceAll('&', '%26')}`).get('x') ?? text;
+
+/** Text as PostgreSQL takes it: no NUL, no lone surrogate. */
+export const storable = (text: string): string => text.replaceAll('\0', '\uFFFD').toWellFormed();

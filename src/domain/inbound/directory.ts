@@ -1,0 +1,149 @@
+import { LRUCache } from 'lru-cache';
+import type { Database, Sql } from '../../platform/database.ts';
+import type { Notifications } from '../../platform/notifications.ts';
+import type { SecretBox } from '../../platform/secrets.ts';
+import type { WebhookStatus } from '../webhooks/webhook.ts';
+import type { CredentialNames } from './credentials.ts';
+import { openVerifier } from './inboundSecrets.ts';
+import type { InboundHandlerType } from './inboundWebhook.ts';
+import type { ValueSource } from './valueSource.ts';
+import type { InboundAuthType } from './verification/authType.ts';
+import type { Verifier } from './verification/verifier.ts';
+
+/** How a webhook is addressed: by its tenant's slug and its own, or by its id. */
+export type ReceiverAddress =
+  | { readonly tenantSlug: string; readonly slug: string }
+  | { /** UUID. */ readonly id: string };
+
+/** An inbound webhook as a receiver needs it. */
+export interface InboundReceiver {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly name: string;
+  readonly version: number;
+  readonly status: WebhookStatus;
+  readonly verifier: Verifier;
+  /** Names under which it expects credentials. */
+  readonly credentialNames: CredentialNames;
+  /** Event types let through, in lower case; empty: all. */
+  readonly events: ReadonlySet<string>;
+  readonly eventTypeSource: ValueSource | null;
+  readonly idempotencySource: ValueSource | null;
+  readonly idempotencyWindowSeconds: number;
+  /** Whether what it receives waits for somebody: a handler that does something, or forwarding. */
+  readonly isDispatched: boolean;
+  readonly rateLimitPerMinute: number;
+  readonly sampleArmed: boolean;
+}
+
+interface ReceiverRow {
+  readonly id: string;
+  readonly tenant_id: string;
+  readonly name: string;
+  readonly version: number;
+  readonly status: WebhookStatus;
+  readonly auth_type: InboundAuthType;
+  readonly auth_preset: string | null;
+  readonly auth_config: string;
+  readonly secret: string | null;
+  readonly verify_token: string | null;
+  readonly events: string[];
+  readonly event_type_source: string | null;
+  readonly idempotency_source: string | null;
+  readonly idempotency_window_seconds: number;
+  readonly handler_type: InboundHandlerType;
+  readonly url: string | null;
+  readonly rate_limit_per_minute: number;
+  readonly sample_armed: boolean;
+}
+
+const COLUMNS = `w.id, w.tenant_id, w.name, w.version::double precision as version, w.status, w.auth_type, w.auth_preset, w.auth_config,
+  w.secret, w.verify_token, w.events, w.event_type_source, w.idempotency_source, w.idempotency_window_seconds,
+  w.handler_type, w.url, w.rate_limit_per_minute, w.sample_armed`;
+
+const BY_SLUG = `/*inbound_by_slug*/
+select ${COLUMNS} from tenant t join inbound_webhook w on w.tenant_id = t.id and w.slug = $2 where t.slug = $1`;
+const BY_ID = `/*inbound_by_id*/ select ${COLUMNS} from inbound_webhook w where w.id = $1`;
+
+const RECEIVERS = 10_000;
+/** How long an address is believed to lead, or not to lead, somewhere where a notification is lost. */
+const BELIEVED_MS = 10_000;
+
+/**
+ * Finds who receives at an address. Look-ups are kept, those that find nothing too, and forgotten when the webhook changes: at
+ * once by `forget` in the process that changes it, by `hookgraph_inbound` in the others. What comes in between is
+ * judged by old settings, and refused by the commit, which compares versions.
+ */
+export class ReceiverDirectory {
+  readonly #sql: Sql;
+  readonly #secrets: SecretBox;
+  readonly #found = new LRUCache<string, Promise<InboundReceiver | null>>({ max: RECEIVERS, ttl: BELIEVED_MS });
+  /** Rises whenever something is forgotten: a look-up that began before is not kept. */
+  #epoch = 0;
+
+  constructor(database: Pick<Database, 'sql'>, secrets: SecretBox, notifications: Notifications) {
+    this.#sql = database.sql;
+    this.#secrets = secrets;
+    const forget = (): void => this.forget();
+    notifications.on('hookgraph_inbound', forget, forget);
+  }
+
+  /** Null for an address that leads nowhere. Rejects with what the database says. */
+  find(address: ReceiverAddress): Promise<InboundReceiver | null> {
+    const key = 'id' in address ? address.id : `${address.tenantSlug}/${address.slug}`;
+    const known = this.#found.get(key);
+    if (known) return known;
+    const looking = this.#look(address);
+    this.#found.set(key, looking);
+    looking.catch(() => {
+      if (this.#found.peek(key) === looking) this.#found.delete(key);
+    });
+    return looking;
+  }
+
+  /** Some webhook is another now. All are read again when they are asked for: changes are rare, and a look-up is cheap. */
+  forget(): void {
+    this.#epoch++;
+    this.#found.clear();
+  }
+
+  async #look(address: ReceiverAddress): Promise<InboundReceiver | null> {
+    const epoch = this.#epoch;
+    const [row] =
+      'id' in address
+        ? await this.#sql.query<ReceiverRow>(BY_ID, [address.id])
+        : await this.#sql.query<ReceiverRow>(BY_SLUG, [address.tenantSlug, address.slug]);
+    // It may have been read before the change that was told of meanwhile.
+    if (epoch !== this.#epoch) return this.find(address);
+    return row ? receiverOf(row, this.#secrets) : null;
+  }
+}
+
+const receiverOf = (row: ReceiverRow, secrets: SecretBox): InboundReceiver => ({
+  id: row.id,
+  tenantId: row.tenant_id,
+  name: row.name,
+  version: row.version,
+  status: row.status,
+  ...openVerifier(
+    {
+      id: row.id,
+      tenantId: row.tenant_id,
+      type: row.auth_type,
+      preset: row.auth_preset,
+      config: JSON.parse(row.auth_config) as Record<string, unknown>,
+      secret: row.secret,
+      verifyToken: row.verify_token,
+    },
+    secrets,
+  ),
+  events: new Set(row.events),
+  eventTypeSource: sourceOf(row.event_type_source),
+  idempotencySource: sourceOf(row.idempotency_source),
+  idempotencyWindowSeconds: row.idempotency_window_seconds,
+  isDispatched: row.handler_type !== 'RECORD' || row.url !== null,
+  rateLimitPerMinute: row.rate_limit_per_minute,
+  sampleArmed: row.sample_armed,
+});
+
+const sourceOf = (text: string | null): ValueSource | null => (text === null ? null : (JSON.parse(text) as ValueSource));

@@ -1,0 +1,41 @@
+import { LRUCache } from 'lru-cache';
+
+/** Lets so many through: `burst` at once, and from then on as many as come back in time. */
+export interface Rate {
+  readonly burst: number;
+  readonly perMinute: number;
+}
+
+const MINUTE_MS = 60_000;
+
+/**
+ * The generic cell rate algorithm (ITU-T I.371) by key: each key has a theoretical arrival time, which every request that
+ * passes moves on by its interval; one passes while that is at most a burst ahead. Memory is bounded: beyond `keys`
+ * the longest idle key is forgotten, which only ever lets more through.
+ */
+export class Limiter {
+  readonly #arrivals: LRUCache<string, { at: number }>;
+
+  constructor(keys: number) {
+    this.#arrivals = new LRUCache({ max: keys });
+  }
+
+  /** Takes one of the key's places; answers 0 where there was one, else the milliseconds until there is. */
+  take(key: string, { burst, perMinute }: Rate, now: number): number {
+    const interval = MINUTE_MS / perMinute;
+    const arrival = this.#arrivals.get(key);
+    const at = Math.max(arrival?.at ?? now, now);
+    const waitMs = at + interval - burst * interval - now;
+    // A thousandth of a place: sums of intervals are not exact.
+    if (waitMs > interval / 1_000) return waitMs;
+    if (arrival) arrival.at = at + interval;
+    else this.#arrivals.set(key, { at: at + interval });
+    return 0;
+  }
+
+  /** Whether the key is out of places, without taking one. */
+  isEmpty(key: string, { burst, perMinute }: Rate, now: number): boolean {
+    const interval = MINUTE_MS / perMinute;
+    return (this.#arrivals.get(key)?.at ?? now) + interval - burst * interval > now + interval / 1_000;
+  }
+}

@@ -1,0 +1,243 @@
+import { LRUCache } from 'lru-cache';
+import type { Database } from '../../platform/database.ts';
+import { newId } from '../../platform/ids.ts';
+import type { Logger } from '../../platform/logs.ts';
+import type { DispatchStatus } from './inboundDelivery.ts';
+import type { InboundChange } from './inboundFeed.ts';
+import type { AuthStatus } from './verification/verification.ts';
+
+/** Why a request to a webhook that exists was refused; each is a column of `inbound_counter`. */
+export const REFUSAL_CAUSES = [
+  'unauthorized',
+  'inactive',
+  'rate_limited',
+  'invalid_body',
+  'too_large',
+  'unsupported',
+] as const;
+export type RefusalCause = (typeof REFUSAL_CAUSES)[number];
+
+/** A refused request. It has no body here: nobody vouches for it. */
+export interface Refusal {
+  readonly cause: RefusalCause;
+  readonly tenantId: string;
+  readonly webhookId: string;
+  readonly webhookName: string;
+  readonly receivedAt: number;
+  readonly authStatus: AuthStatus;
+  readonly dispatchStatus: Extract<DispatchStatus, 'REJECTED' | 'RATE_LIMITED'>;
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly contentType: string | null;
+  readonly sourceIp: string;
+  readonly responseStatus: number;
+  readonly durationMs: number;
+}
+
+type Counts = { [Cause in RefusalCause]?: number } & { deliveries?: number; last_delivery_at?: number };
+
+/** Of one webhook and cause, by one process. */
+const RECORDED_A_MINUTE = 20;
+const MINUTE_MS = 60_000;
+const FLUSH_MS = 1_000;
+/** Webhooks whose refusals are watched at once; more than this in one minute, and the longest idle begins anew. */
+const WATCHED = 50_000;
+/** Recorded refusals that wait to be written; a database that is away must not fill the memory. */
+const MOST_WAITING = 5_000;
+
+const RECORD = `/*inbound_refuse*/
+with input as materialized (
+  select * from json_to_recordset($1::json) as input(
+    ord int, id uuid, tenant_id uuid, webhook_id uuid, received_at float8, auth_status text, dispatch_status text,
+    method text, path text, headers text, content_type text, source_ip text, response_status int, duration_ms int,
+    change text)
+), kept as (
+  insert into inbound_delivery
+    (id, tenant_id, webhook_id, received_at, auth_status, dispatch_status, method, path, headers, content_type, source_ip,
+     response_status, duration_ms)
+  select id, tenant_id, webhook_id, from_epoch_ms(received_at), auth_status, dispatch_status, method, path, headers,
+    content_type, source_ip, response_status, duration_ms
+  from input
+)
+insert into feed_outbox (tenant_id, kind, changes)
+select tenant_id, 1, '[' || string_agg(change, ',' order by ord) || ']' from input group by tenant_id`;
+
+/** Locks in order first, so that two processes that flush at once never deadlock. */
+const COUNT = `/*inbound_count*/
+with input as materialized (
+  select * from json_to_recordset($1::json) as input(
+    webhook_id uuid, deliveries bigint, last_delivery_at float8, unauthorized bigint, inactive bigint, rate_limited bigint,
+    invalid_body bigint, too_large bigint, unsupported bigint)
+), locked as materialized (
+  select c.webhook_id from inbound_counter c
+   where c.webhook_id = any (array(select webhook_id from input)) order by c.webhook_id for update
+)
+update inbound_counter c set
+  deliveries = c.deliveries + coalesce(i.deliveries, 0),
+  last_delivery_at = greatest(c.last_delivery_at, from_epoch_ms(i.last_delivery_at)),
+  unauthorized = c.unauthorized + coalesce(i.unauthorized, 0),
+  inactive = c.inactive + coalesce(i.inactive, 0),
+  rate_limited = c.rate_limited + coalesce(i.rate_limited, 0),
+  invalid_body = c.invalid_body + coalesce(i.invalid_body, 0),
+  too_large = c.too_large + coalesce(i.too_large, 0),
+  unsupported = c.unsupported + coalesce(i.unsupported, 0)
+from locked l join input i on i.webhook_id = l.webhook_id
+where c.webhook_id = l.webhook_id`;
+
+export interface TallyOptions {
+  readonly database: Pick<Database, 'sql'>;
+  readonly log: Logger;
+  /** Makes partitions when a statement finds none; true where trying again makes sense. */
+  readonly mend: (error: unknown) => Promise<boolean>;
+  /** Called after refusals were recorded; must not throw. */
+  readonly onKept: () => void;
+}
+
+/**
+ * Counts what a process receives and refuses, in memory, and writes it once a second: a flood costs an addition each.
+ * Of each webhook and cause the first 20 refusals a minute are recorded too. A process that is killed loses the
+ * counts, and the refusals, of its last second; what was accepted is never among that.
+ */
+export class Tally {
+  readonly #options: TallyOptions;
+  #counts = new Map<string, Counts>();
+  #records: Refusal[] = [];
+  readonly #recorded = new LRUCache<string, { minute: number; count: number }>({ max: WATCHED });
+  #timer: NodeJS.Timeout | undefined;
+  #writing: Promise<void> = Promise.resolve();
+  #isFailing = false;
+  #isClosed = false;
+
+  constructor(options: TallyOptions) {
+    this.#options = options;
+  }
+
+  accepted(webhookId: string, receivedAt: number): void {
+    const counts = this.#countsOf(webhookId);
+    counts.deliveries = (counts.deliveries ?? 0) + 1;
+    counts.last_delivery_at = Math.max(counts.last_delivery_at ?? 0, receivedAt);
+  }
+
+  /** Whether the next refusal of this webhook and cause is to be told in full; counts it in any case. */
+  refused(webhookId: string, cause: RefusalCause, now: number): boolean {
+    const counts = this.#countsOf(webhookId);
+    counts[cause] = (counts[cause] ?? 0) + 1;
+    const key = `${webhookId} ${cause}`;
+    const minute = Math.floor(now / MINUTE_MS);
+    const recorded = this.#recorded.get(key);
+    if (recorded?.minute !== minute) {
+      this.#recorded.set(key, { minute, count: 1 });
+      return true;
+    }
+    return ++recorded.count <= RECORDED_A_MINUTE;
+  }
+
+  record(refusal: Refusal): void {
+    if (this.#records.length < MOST_WAITING) this.#records.push(refusal);
+    this.#schedule();
+  }
+
+  /** Writes what is still in memory. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    await this.#writing;
+    await this.#flush();
+  }
+
+  #countsOf(webhookId: string): Counts {
+    this.#schedule();
+    const present = this.#counts.get(webhookId);
+    if (present) return present;
+    const counts: Counts = {};
+    this.#counts.set(webhookId, counts);
+    return counts;
+  }
+
+  #schedule(): void {
+    if (this.#isClosed) return;
+    this.#timer ??= setTimeout(() => {
+      this.#writing = this.#flush().finally(() => {
+        this.#timer = undefined;
+        if (this.#counts.size > 0 || this.#records.length > 0) this.#schedule();
+      });
+    }, FLUSH_MS);
+  }
+
+  /** What could not be written is kept for the next time; by its ids a refusal is never written twice. */
+  async #flush(): Promise<void> {
+    const counts = this.#counts;
+    const records = this.#records;
+    this.#counts = new Map();
+    this.#records = [];
+    try {
+      if (records.length > 0) {
+        await this.#record(records);
+        records.length = 0;
+        this.#options.onKept();
+      }
+      if (counts.size > 0) await this.#count(counts);
+      this.#isFailing = false;
+    } catch (error) {
+      if (!this.#isFailing) this.#options.log.warn({ err: error }, 'Could not write what was refused; trying again.');
+      this.#isFailing = true;
+      this.#records.unshift(...records.slice(0, MOST_WAITING - this.#records.length));
+      for (const [webhookId, before] of counts) merge(this.#countsOf(webhookId), before);
+    }
+  }
+
+  async #record(refusals: readonly Refusal[]): Promise<void> {
+    const { database, mend } = this.#options;
+    const values = [JSON.stringify(refusals.map(inputRow))];
+    await database.sql.query(RECORD, values).catch(async (error: unknown) => {
+      if (!(await mend(error))) throw error;
+      await database.sql.query(RECORD, values);
+    });
+  }
+
+  async #count(counts: ReadonlyMap<string, Counts>): Promise<void> {
+    const rows = [...counts].map(([webhookId, its]) => ({ webhook_id: webhookId, ...its }));
+    await this.#options.database.sql.query(COUNT, [JSON.stringify(rows)]);
+  }
+}
+
+const merge = (into: Counts, from: Counts): void => {
+  for (const key of ['deliveries', ...REFUSAL_CAUSES] as const) {
+    if (from[key] !== undefined) into[key] = (into[key] ?? 0) + from[key];
+  }
+  if (from.last_delivery_at !== undefined) {
+    into.last_delivery_at = Math.max(into.last_delivery_at ?? 0, from.last_delivery_at);
+  }
+};
+
+const inputRow = (refusal: Refusal, ord: number): Record<string, unknown> => {
+  const id = newId();
+  const change: InboundChange = {
+    at: refusal.receivedAt,
+    d: id,
+    w: refusal.webhookId,
+    n: refusal.webhookName,
+    u: refusal.authStatus,
+    s: refusal.dispatchStatus,
+    r: refusal.responseStatus,
+    m: refusal.durationMs,
+  };
+  return {
+    ord,
+    id,
+    tenant_id: refusal.tenantId,
+    webhook_id: refusal.webhookId,
+    received_at: refusal.receivedAt,
+    auth_status: refusal.authStatus,
+    dispatch_status: refusal.dispatchStatus,
+    method: refusal.method,
+    path: refusal.path,
+    headers: JSON.stringify(refusal.headers),
+    content_type: refusal.contentType,
+    source_ip: refusal.sourceIp,
+    response_status: refusal.responseStatus,
+    duration_ms: refusal.durationMs,
+    change: JSON.stringify(change),
+  };
+};
