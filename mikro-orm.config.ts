@@ -9,13 +9,14 @@ import { Client } from './src/domain/desk/client.ts';
 import { Ticket } from './src/domain/desk/ticket.ts';
 import { TicketComment } from './src/domain/desk/ticketComment.ts';
 import { RegisteredEventType } from './src/domain/events/eventType.ts';
+import { InboundWebhook } from './src/domain/inbound/inboundWebhook.ts';
 import { ApiKey } from './src/domain/tenants/apiKey.ts';
 import { Tenant } from './src/domain/tenants/tenant.ts';
 import { Webhook } from './src/domain/webhooks/webhook.ts';
 
 /** The entities and migrations of this installation, in order. Migrations only ever go forward. */
 export const schema: DatabaseSchema = {
-  entities: [Tenant, ApiKey, Webhook, RegisteredEventType, Client, Ticket, TicketComment, Asset],
+  entities: [Tenant, ApiKey, Webhook, RegisteredEventType, Client, Ticket, TicketComment, Asset, InboundWebhook],
   migrations: [
     Migration0001Foundation,
     Migration0002Lanes,

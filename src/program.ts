@@ -6,6 +6,7 @@ import type { Config } from './config.ts';
 import { findDelivery } from './domain/deliveries/history.ts';
 import type { Settlement } from './domain/deliveries/settlement.ts';
 import { createTestDeliveries } from './domain/deliveries/testDelivery.ts';
+import { ActionRegistry } from './domain/actions/actionRegistry.ts';
 import { createChanges } from './domain/actions/changes.ts';
 import { Desk } from './domain/desk/desk.ts';
 import { deskModule } from './domain/desk/deskModule.ts';
@@ -13,9 +14,13 @@ import { DeskReader } from './domain/desk/deskReader.ts';
 import type { PublishedEvent, Publisher } from './domain/events/event.ts';
 import { Catalogue } from './domain/events/catalogue.ts';
 import { EventTypes } from './domain/events/eventTypes.ts';
+import { publishEventAction } from './domain/events/publishEventAction.ts';
 import { createPublisher } from './domain/events/publisher.ts';
 import { FeedReader } from './domain/feed/feedReader.ts';
 import { DELIVERY_STREAM } from './domain/feed/filter.ts';
+import { createHandlerCheck } from './domain/inbound/handlers.ts';
+import { createInbound } from './domain/inbound/inbound.ts';
+import { NO_HANDLERS, PLAIN_EXPRESSIONS } from './domain/inbound/plainExpressions.ts';
 import { daysAhead, ensurePartitions, isMissingPartition, LEAST_DAYS_AHEAD } from './domain/retention/partitions.ts';
 import { ApiKeys } from './domain/tenants/apiKeys.ts';
 import { Authenticator } from './domain/tenants/authenticator.ts';
@@ -30,6 +35,7 @@ import { Bell } from './jobs/lanes/ring.ts';
 import { LaneWorker } from './jobs/lanes/worker.ts';
 import { Retention } from './jobs/retention.ts';
 import { createOutboxBell, createSequencer } from './jobs/sequencer.ts';
+import { clientAddresses, originOf } from './platform/clientAddress.ts';
 import { watchClock } from './platform/clockOffset.ts';
 import { openDatabase } from './platform/database.ts';
 import { startEmbeddedPostgres } from './platform/embedded/index.ts';
@@ -127,6 +133,26 @@ export const startProgram = async (config: Config): Promise<Program> => {
       find: async (tenantId, webhookId) => (await webhookList.find(tenantId, [webhookId]))[0],
     });
     started.push(() => healthFeed.close());
+    const modules = config.desk ? [deskModule] : [];
+    const eventTypes = new EventTypes(database, new Catalogue(modules));
+    const actions = new ActionRegistry([
+      publishEventAction(eventTypes),
+      ...modules.flatMap((module) => module.actions),
+    ]);
+    const inbound = createInbound({
+      database,
+      secrets: box,
+      notifications,
+      log,
+      checkUrl: (text) => checkTarget(text, policy),
+      checkHandler: createHandlerCheck({ actions, ...NO_HANDLERS }),
+      expressions: PLAIN_EXPRESSIONS,
+      bell: { ring: () => undefined },
+      mend,
+      onKept: () => outbox.poke(),
+      maxBodyBytes: config.maxBodyBytes,
+    });
+    started.push(() => inbound.close());
     const publisher = counting(createPublisher({ database, bell, now: Date.now, mend }), metrics);
     let outbox = createOutboxBell({ database });
     if (isWorker) {
@@ -134,7 +160,10 @@ export const startProgram = async (config: Config): Promise<Program> => {
         database,
         notifications,
         log,
-        onMoved: () => feed.poke(),
+        onMoved: () => {
+          feed.poke();
+          inbound.feed.poke();
+        },
         ensurePartitions: () => ensurePartitions(database, Date.now()),
       });
       sequencer.start();
@@ -177,10 +206,9 @@ export const startProgram = async (config: Config): Promise<Program> => {
       });
     }
 
-    const modules = config.desk ? [deskModule] : [];
-    const eventTypes = new EventTypes(database, new Catalogue(modules));
     const changes = createChanges({ database, publisher, mend });
 
+    const clientOf = clientAddresses(config.trustedProxies);
     const routes: Route[] = [];
     if (config.roles.has('api')) {
       const authenticator = new Authenticator(database, notifications, (error) =>
@@ -213,11 +241,13 @@ export const startProgram = async (config: Config): Promise<Program> => {
           desk: config.desk ? { changes: new Desk(changes), reader: new DeskReader(database) } : null,
           feed,
           healthFeed,
+          inbound,
         },
         {
           schema: await buildSchema({ desk: config.desk }),
           authenticator,
           allowedOrigins: config.allowedOrigins,
+          originOf: (request) => config.publicUrl ?? originOf(clientOf(request)),
           isDatabaseReachable: databaseProbe(url),
           log,
           isProduction: process.env['NODE_ENV'] === 'production',

@@ -63,6 +63,9 @@ const canonical = (text: string): string | null => {
   return ipaddr.isValid(address) && /[.:]/.test(address) ? ipaddr.process(address).toString() : null;
 };
 
+/** Scheme, host and port as the client addressed this server: what the addresses begin with that it is shown. */
+export const originOf = ({ protocol, host }: ClientAddress): string => `${protocol}://${host ?? 'localhost'}`;
+
 /** The address, or for IPv6 the network of 64 bits that a client has to itself: what a limit counts by. */
 export const networkOf = (ip: string): string =>
   ip.includes(':') ? ip.split('::')[0]!.split(':').slice(0, 4).join(':') : ip;

@@ -21,6 +21,7 @@ export type Channel =
   | 'hookgraph_feed'
   | 'hookgraph_webhook'
   | 'hookgraph_health'
+  | 'hookgraph_inbound'
   | 'hookgraph_key';
 
 const RECONNECT_MS = [100, 500, 1_000, 2_000, 5_000];

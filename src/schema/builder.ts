@@ -14,6 +14,7 @@ import type { EventTypes } from '../domain/events/eventTypes.ts';
 import type { FeedChange } from '../domain/feed/change.ts';
 import type { FeedReader } from '../domain/feed/feedReader.ts';
 import type { FeedFilter } from '../domain/feed/filter.ts';
+import type { Inbound } from '../domain/inbound/inbound.ts';
 import type { ApiKeys } from '../domain/tenants/apiKeys.ts';
 import type { Caller } from '../domain/tenants/authenticator.ts';
 import type { Scope } from '../domain/tenants/scopes.ts';
@@ -40,6 +41,7 @@ export interface Services {
   readonly desk: { readonly changes: Desk; readonly reader: DeskReader } | null;
   readonly feed: Pick<FeedReader<FeedChange, FeedFilter>, 'subscribe' | 'read'>;
   readonly healthFeed: Pick<HealthFeed, 'subscribe'>;
+  readonly inbound: Inbound;
 }
 
 /** Of one operation, over HTTP or a WebSocket. */
@@ -47,6 +49,8 @@ export interface Context {
   readonly services: Services;
   /** Null for nobody, who may read the schema and nothing else; see {@link callerOf}. */
   readonly caller: Caller | null;
+  /** Scheme, host and port by which this server was addressed, or what the operator says instead; no slash at its end. */
+  readonly origin: string;
   readonly loaders: Loaders;
   /** Aborted when the client is gone. */
   readonly signal: AbortSignal;

@@ -35,7 +35,7 @@ export const inboundLoaders = (context: Context): InboundLoaders => {
 
 /** They batch and do not cache: an operation may be a subscription that lives for days. */
 const createInboundLoaders = ({ services }: Context, tenantId: string): InboundLoaders => {
-  const { sql, inboundWebhookList } = services;
+  const { sql, inbound } = services;
   const by = <Value>(load: (ids: readonly string[]) => Promise<ReadonlyMap<string, Value>>, maxBatchSize = 1_000) =>
     new DataLoader<string, Value | null>(
       async (ids) => {
@@ -65,10 +65,10 @@ const createInboundLoaders = ({ services }: Context, tenantId: string): InboundL
 
   return {
     webhook: by(
-      async (ids) => new Map((await inboundWebhookList.find(tenantId, ids)).map((webhook) => [webhook.id, webhook])),
+      async (ids) => new Map((await inbound.list.find(tenantId, ids)).map((webhook) => [webhook.id, webhook])),
     ),
     counts: by((ids) => inboundCountsOf(sql, tenantId, ids)),
-    sample: large((ids) => inboundWebhookList.samples(tenantId, ids)),
+    sample: large((ids) => inbound.list.samples(tenantId, ids)),
     delivery: by((ids) => findInboundDeliveries(sql, tenantId, ids)),
     body: large((ids) => findInboundBodies(sql, tenantId, ids)),
   };

@@ -110,14 +110,12 @@ export const InboundWebhookType = builder.objectRef<InboundWebhook>('InboundWebh
     slugUrl: t.field({
       type: 'URL',
       description: 'Where the sender posts: the address by the slugs of tenant and webhook.',
-      resolve: ({ slug }, _args, context) =>
-        `${context.origin}/api/inbound/${callerOf(context).tenant.slug}/${slug}`,
+      resolve: ({ slug }, _args, context) => `${context.origin}/api/inbound/${callerOf(context).tenant.slug}/${slug}`,
     }),
     receiveUrl: t.field({
       type: 'URL',
       description: 'The same receiver by its id, for when slugs may change.',
-      resolve: ({ id }, _args, { origin }) =>
-        `${origin}/api/v1/webhooks/receive/${encodeId('inboundWebhook', id)}`,
+      resolve: ({ id }, _args, { origin }) => `${origin}/api/v1/webhooks/receive/${encodeId('inboundWebhook', id)}`,
     }),
     auth: t.field({ type: InboundAuth, description: 'How requests are verified.', resolve: settingsOf }),
     events: t.stringList({
@@ -170,7 +168,8 @@ export const InboundWebhookType = builder.objectRef<InboundWebhook>('InboundWebh
       type: 'DateTime',
       nullable: true,
       description: 'The last of them; null before the first.',
-      resolve: async ({ id }, _args, context) => (await inboundLoaders(context).counts.load(id))?.lastDeliveryAt ?? null,
+      resolve: async ({ id }, _args, context) =>
+        (await inboundLoaders(context).counts.load(id))?.lastDeliveryAt ?? null,
     }),
     forwards: t.field({
       type: DeliveryConnection,
@@ -218,12 +217,12 @@ builder.queryFields((t) => ({
     args: { ...forwardArgs, filter: t.arg({ type: InboundWebhookFilter, description: 'Which of them.' }) },
     complexity: pageCost,
     resolve: async (_root, args, context) => {
-      const { inboundWebhookList } = context.services;
+      const { list } = context.services.inbound;
       const tenantId = tenantOf(context);
       const filter = args.filter ?? {};
       const request = pageRequest(args, idCursor('inboundWebhook'));
-      const page = await inboundWebhookList.list(tenantId, filter, request);
-      return idConnection('inboundWebhook', page, request, () => inboundWebhookList.count(tenantId, filter));
+      const page = await list.list(tenantId, filter, request);
+      return idConnection('inboundWebhook', page, request, () => list.count(tenantId, filter));
     },
   }),
 }));

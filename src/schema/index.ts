@@ -10,6 +10,7 @@ import './event.ts';
 import './eventType.ts';
 import './feed.ts';
 import './webhookHealthFeed.ts';
+import './inboundWebhook.ts';
 import './node.ts';
 
 export interface SchemaOptions {

@@ -26,6 +26,8 @@ export interface GraphqlServerOptions {
   readonly log: Logger;
   /** In production the schema is told only to those who have a key. */
   readonly isProduction: boolean;
+  /** The base of the addresses that it shows, as a client addressed it. */
+  readonly originOf: (request: IncomingMessage) => string;
   readonly socketLimits?: Partial<SocketLimits>;
 }
 
@@ -41,6 +43,7 @@ export interface GraphqlServer {
 /** What the doors put in: who asks, and until when anybody listens. */
 interface Door {
   readonly caller: Caller | null;
+  readonly origin: string;
   readonly signal: AbortSignal;
 }
 
@@ -50,15 +53,16 @@ interface HttpDoor {
 }
 
 /** Makes the context of one operation. */
-const contextOf = (services: Services, { caller, signal }: Door): Context => ({
+const contextOf = (services: Services, { caller, origin, signal }: Door): Context => ({
   services,
   caller,
+  origin,
   signal,
   loaders: createLoaders(services, caller?.tenant.id ?? ''),
 });
 
 export const createGraphqlServer = (services: Services, options: GraphqlServerOptions): GraphqlServer => {
-  const { authenticator, allowedOrigins, isDatabaseReachable, isProduction, log, schema } = options;
+  const { authenticator, allowedOrigins, isDatabaseReachable, isProduction, log, originOf, schema } = options;
   const playground = createPlayground();
 
   /** Who asks is settled before anything is parsed. Over a WebSocket it was when the connection was made. */
@@ -67,7 +71,7 @@ export const createGraphqlServer = (services: Services, options: GraphqlServerOp
       const key = keyOfHeaders(context.req.headers);
       const caller = key === null ? null : await unlessOutage(authenticator.authenticate(key), isDatabaseReachable);
       if (caller === null && (key !== null || isProduction)) throw unauthorized();
-      context.door = { caller, signal: request.signal };
+      context.door = { caller, origin: originOf(context.req), signal: request.signal };
     },
     onResultProcess({ result }) {
       for (const one of [result].flat()) {
@@ -111,6 +115,7 @@ export const createGraphqlServer = (services: Services, options: GraphqlServerOp
     isDatabaseReachable,
     log,
     limits: options.socketLimits ?? {},
+    originOf,
     schema,
     envelop: (door) => yoga.getEnveloped({ door } as never),
   });

@@ -42,7 +42,12 @@ export interface SocketOptions {
   readonly log: Logger;
   readonly limits: Partial<SocketLimits>;
   readonly schema: GraphQLSchema;
-  readonly envelop: (door: { readonly caller: Caller; readonly signal: AbortSignal }) => Enveloped;
+  readonly originOf: (request: IncomingMessage) => string;
+  readonly envelop: (door: {
+    readonly caller: Caller;
+    readonly origin: string;
+    readonly signal: AbortSignal;
+  }) => Enveloped;
 }
 
 interface Session {
@@ -64,7 +69,7 @@ export interface Sockets {
  * while the socket lives, with 4403. Errors of an operation end that operation only.
  */
 export const createSockets = (options: SocketOptions): Sockets => {
-  const { authenticator, isDatabaseReachable, log, schema, envelop } = options;
+  const { authenticator, isDatabaseReachable, log, originOf, schema, envelop } = options;
   const limits = { ...LIMITS, ...options.limits };
   const wss = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, clientTracking: true });
   const sessions = new Map<WebSocket, Session>();
@@ -95,10 +100,14 @@ export const createSockets = (options: SocketOptions): Sockets => {
   const unwatch = authenticator.watch(recheckSoon);
 
   const argsOf = async (
-    { session }: Own,
+    { session, request }: Own,
     payload: SubscribeMessage['payload'],
   ): Promise<ExecutionArgs | readonly GraphQLError[]> => {
-    const enveloped = envelop({ caller: session!.caller, signal: session!.ended.signal });
+    const enveloped = envelop({
+      caller: session!.caller,
+      origin: originOf(request),
+      signal: session!.ended.signal,
+    });
     const document = enveloped.parse(payload.query);
     const errors = enveloped.validate(schema, document);
     if (errors.length > 0) return errors;

@@ -7,6 +7,7 @@ import { pino } from 'pino';
 import { schema } from '../../mikro-orm.config.ts';
 import type { Ring } from '../../src/domain/deliveries/bell.ts';
 import { findDelivery } from '../../src/domain/deliveries/history.ts';
+import { ActionRegistry } from '../../src/domain/actions/actionRegistry.ts';
 import { createChanges } from '../../src/domain/actions/changes.ts';
 import { Desk } from '../../src/domain/desk/desk.ts';
 import { deskModule } from '../../src/domain/desk/deskModule.ts';
@@ -17,6 +18,9 @@ import { Catalogue } from '../../src/domain/events/catalogue.ts';
 import { EventTypes } from '../../src/domain/events/eventTypes.ts';
 import { FeedReader } from '../../src/domain/feed/feedReader.ts';
 import { DELIVERY_STREAM } from '../../src/domain/feed/filter.ts';
+import { createHandlerCheck } from '../../src/domain/inbound/handlers.ts';
+import { createInbound } from '../../src/domain/inbound/inbound.ts';
+import { NO_HANDLERS, PLAIN_EXPRESSIONS } from '../../src/domain/inbound/plainExpressions.ts';
 import { ApiKeys } from '../../src/domain/tenants/apiKeys.ts';
 import { Authenticator } from '../../src/domain/tenants/authenticator.ts';
 import { bootstrapTenant } from '../../src/domain/tenants/bootstrap.ts';
@@ -142,6 +146,22 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
     },
     feed,
     healthFeed,
+    inbound: createInbound({
+      database,
+      secrets,
+      notifications,
+      log,
+      checkUrl,
+      checkHandler: createHandlerCheck({
+        actions: new ActionRegistry(deskModule.actions),
+        ...NO_HANDLERS,
+      }),
+      expressions: PLAIN_EXPRESSIONS,
+      bell: { ring: () => undefined },
+      mend,
+      onKept: () => undefined,
+      maxBodyBytes: 1_048_576,
+    }),
   };
   const graphql = createGraphqlServer(options.services?.(services) ?? services, {
     schema: await buildSchema({ desk: true }),
@@ -150,6 +170,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
     isDatabaseReachable: databaseProbe(url),
     log,
     isProduction: false,
+    originOf: () => 'https://hooks.example',
     ...options.server,
   });
   const server = await listen(graphql);
@@ -195,6 +216,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
       await new Promise((resolve) => server.close(resolve));
       feed.close();
       await healthFeed.close();
+      await services.inbound.close();
       await closeQuietly(authenticator, notifications, database);
       await own.drop();
     },

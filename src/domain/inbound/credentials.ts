@@ -3,12 +3,14 @@ export const MASK = '***';
 
 /** Names of headers and query parameters whose values are taken for credentials, whatever a webhook expects there. */
 const TELLING = /authorization|cookie|token|secret|passw|passphrase|api[-_]?key|access[-_]?key|credential/i;
+/** What only makes a request idempotent proves nothing, though Twilio calls it a token. */
+const HARMLESS = /idempotency/i;
 /** A shorter one would be found in places where it is none. */
 const SHORTEST_CREDENTIAL = 8;
 const LONGEST_PATH = 2_048;
 
 /** Whether the value of a header or query parameter of this name is never kept. */
-export const isCredentialName = (name: string): boolean => TELLING.test(name);
+export const isCredentialName = (name: string): boolean => TELLING.test(name) && !HARMLESS.test(name);
 
 /** What of a request is recorded, besides its body. */
 export interface RecordedHead {
@@ -37,7 +39,7 @@ export const withoutCredentials = (
   const found = new Set<string>();
   const kept: [string, string][] = [];
   for (const [name, value] of Object.entries(headers)) {
-    if (names.headers.has(name) || TELLING.test(name)) {
+    if (names.headers.has(name) || isCredentialName(name)) {
       // Of "Bearer x" and "a=b; c=d" the parts as well.
       for (const part of [value, ...value.split(/[\s,;=]+/)]) found.add(part);
       kept.push([name, MASK]);

@@ -65,7 +65,7 @@ const BY_SLUG = `/*inbound_by_slug*/
 select ${COLUMNS} from tenant t join inbound_webhook w on w.tenant_id = t.id and w.slug = $2 where t.slug = $1`;
 const BY_ID = `/*inbound_by_id*/ select ${COLUMNS} from inbound_webhook w where w.id = $1`;
 
-const RECEIVERS = 10_000;
+const KEPT = 10_000;
 /** How long an address is believed to lead, or not to lead, somewhere where a notification is lost. */
 const BELIEVED_MS = 10_000;
 
@@ -77,7 +77,10 @@ const BELIEVED_MS = 10_000;
 export class ReceiverDirectory {
   readonly #sql: Sql;
   readonly #secrets: SecretBox;
-  readonly #found = new LRUCache<string, Promise<InboundReceiver | null>>({ max: RECEIVERS, ttl: BELIEVED_MS });
+  readonly #looking = new Map<string, Promise<InboundReceiver | null>>();
+  readonly #found = new LRUCache<string, InboundReceiver>({ max: KEPT, ttl: BELIEVED_MS });
+  /** Apart, so that somebody who tries many addresses pushes out none that leads somewhere. */
+  readonly #missing = new LRUCache<string, true>({ max: KEPT, ttl: BELIEVED_MS });
   /** Rises whenever something is forgotten: a look-up that began before is not kept. */
   #epoch = 0;
 
@@ -88,34 +91,47 @@ export class ReceiverDirectory {
     notifications.on('hookgraph_inbound', forget, forget);
   }
 
-  /** Null for an address that leads nowhere. Rejects with what the database says. */
-  find(address: ReceiverAddress): Promise<InboundReceiver | null> {
+  /** Null for an address that leads nowhere. Rejects with what the database says. Callers who ask at once share a look-up. */
+  find(address: ReceiverAddress): Promise<InboundReceiver | null> | InboundReceiver | null {
     const key = 'id' in address ? address.id : `${address.tenantSlug}/${address.slug}`;
-    const known = this.#found.get(key);
-    if (known) return known;
-    const looking = this.#look(address);
-    this.#found.set(key, looking);
-    looking.catch(() => {
-      if (this.#found.peek(key) === looking) this.#found.delete(key);
+    const known = this.#found.get(key) ?? (this.#missing.has(key) ? null : undefined);
+    if (known !== undefined) return known;
+    const present = this.#looking.get(key);
+    if (present) return present;
+    const looking = this.#look(key, address).finally(() => {
+      if (this.#looking.get(key) === looking) this.#looking.delete(key);
     });
+    this.#looking.set(key, looking);
     return looking;
+  }
+
+  /** As it is in the database now, whatever is kept here. */
+  async read(address: ReceiverAddress): Promise<InboundReceiver | null> {
+    const [row] =
+      'id' in address
+        ? await this.#sql.query<ReceiverRow>(BY_ID, [address.id])
+        : await this.#sql.query<ReceiverRow>(BY_SLUG, [address.tenantSlug, address.slug]);
+    return row ? receiverOf(row, this.#secrets) : null;
   }
 
   /** Some webhook is another now. All are read again when they are asked for: changes are rare, and a look-up is cheap. */
   forget(): void {
     this.#epoch++;
+    this.#looking.clear();
     this.#found.clear();
+    this.#missing.clear();
   }
 
-  async #look(address: ReceiverAddress): Promise<InboundReceiver | null> {
-    const epoch = this.#epoch;
-    const [row] =
-      'id' in address
-        ? await this.#sql.query<ReceiverRow>(BY_ID, [address.id])
-        : await this.#sql.query<ReceiverRow>(BY_SLUG, [address.tenantSlug, address.slug]);
-    // It may have been read before the change that was told of meanwhile.
-    if (epoch !== this.#epoch) return this.find(address);
-    return row ? receiverOf(row, this.#secrets) : null;
+  async #look(key: string, address: ReceiverAddress): Promise<InboundReceiver | null> {
+    for (;;) {
+      const epoch = this.#epoch;
+      const receiver = await this.read(address);
+      // It may have been read before the change that was told of meanwhile.
+      if (epoch !== this.#epoch) continue;
+      if (receiver) this.#found.set(key, receiver);
+      else this.#missing.set(key, true);
+      return receiver;
+    }
   }
 }
 
@@ -146,4 +162,5 @@ const receiverOf = (row: ReceiverRow, secrets: SecretBox): InboundReceiver => ({
   sampleArmed: row.sample_armed,
 });
 
-const sourceOf = (text: string | null): ValueSource | null => (text === null ? null : (JSON.parse(text) as ValueSource));
+const sourceOf = (text: string | null): ValueSource | null =>
+  text === null ? null : (JSON.parse(text) as ValueSource);

@@ -72,7 +72,10 @@ export const checkMappingShape = (
       throw new ValidationError(`${action} has no target field ${name.slice(0, 60)}.`, [...path, name]);
     }
     if (typeof expression !== 'string' || expression.length > LONGEST_EXPRESSION || expression.includes('\0')) {
-      throw new ValidationError(`An expression is a text of at most ${LONGEST_EXPRESSION} characters.`, [...path, name]);
+      throw new ValidationError(`An expression is a text of at most ${LONGEST_EXPRESSION} characters.`, [
+        ...path,
+        name,
+      ]);
     }
   }
   const missing = fields.find((field) => field.required && !Object.hasOwn(mapping, field.name));

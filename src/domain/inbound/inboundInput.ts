@@ -11,7 +11,11 @@ import { VALUE_SOURCE_TYPES } from './valueSource.ts';
 import type { ValueSource } from './valueSource.ts';
 
 /** What holds where a setting is left out or reset. */
-export const INBOUND_DEFAULTS = { source: 'custom', idempotencyWindowSeconds: 86_400, rateLimitPerMinute: 600 } as const;
+export const INBOUND_DEFAULTS = {
+  source: 'custom',
+  idempotencyWindowSeconds: 86_400,
+  rateLimitPerMinute: 600,
+} as const;
 
 const SLUG = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
 const LONGEST_SLUG = 64;
@@ -30,7 +34,7 @@ const valueSource = z
   .object({ type: z.enum(VALUE_SOURCE_TYPES), value: exactText(1, LONGEST_EXPRESSION, 'The value') })
   .transform(({ type, value }, context): ValueSource => {
     if (type === 'JSONATA') return { type, value };
-    const name = value.trim().toLowerCase();
+    const name = value.trim();
     const refusal = !HEADER_NAME.test(name)
       ? 'This is no name of a header.'
       : isCredentialName(name)

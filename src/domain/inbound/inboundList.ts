@@ -69,8 +69,7 @@ const conditionsOf = (tenantId: string, filter: InboundWebhookFilter): { conditi
   const conditions = ['w.tenant_id = $1'];
   const values: unknown[] = [tenantId];
   if (filter.status) conditions.push(`w.status = any($${values.push(filter.status)}::text[])`);
-  if (filter.source != null)
-    conditions.push(`w.source = $${values.push(searchable(filter.source, 'source'))}::text`);
+  if (filter.source != null) conditions.push(`w.source = $${values.push(searchable(filter.source, 'source'))}::text`);
   if (filter.search) {
     const pattern = `%${searchable(filter.search, 'search').replaceAll(/[\\%_]/g, String.raw`\$&`)}%`;
     const at = `$${values.push(pattern)}`;

@@ -5,8 +5,7 @@ import { inboundSecretScope } from './inboundWebhook.ts';
 import type { InboundWebhook } from './inboundWebhook.ts';
 import type { AuthSettings, InboundAuthType } from './verification/authType.ts';
 import { credentialHeaderNames, credentialQueryNames } from './verification/credentialNames.ts';
-import { checkSecretText, generateSecretText, hashSecret, secretForm } from './verification/secretForm.ts';
-import type { KeySpelling } from './verification/secretForm.ts';
+import { checkSecret, decodeKey, generateSecret, hashSecret, secretForm } from './verification/secretForm.ts';
 import { compileVerifier } from './verification/verifier.ts';
 import type { Verifier } from './verification/verifier.ts';
 
@@ -20,9 +19,11 @@ export interface KeptAuthentication extends AuthSettings {
   readonly verifyToken: string | null;
 }
 
-export const settingsOf = (
-  webhook: Pick<InboundWebhook, 'authType' | 'authPreset' | 'authConfig'>,
-): AuthSettings => ({ type: webhook.authType, preset: webhook.authPreset ?? null, config: webhook.authConfig });
+export const settingsOf = (webhook: Pick<InboundWebhook, 'authType' | 'authPreset' | 'authConfig'>): AuthSettings => ({
+  type: webhook.authType,
+  preset: webhook.authPreset ?? null,
+  config: webhook.authConfig,
+});
 
 /**
  * The secret that a change brings: the given one, or where one is needed a new one of 32 bytes; null where it brings none.
@@ -38,20 +39,28 @@ export const givenSecret = (
     if (given !== null) throw new ValidationError(`${settings.type} has no secret: leave it out.`, path);
     return null;
   }
-  const spelling = spellingOf(settings);
-  if (given === null) return isNeeded ? generateSecretText(spelling) : null;
+  if (given === null) return isNeeded ? generateSecret(settings) : null;
   try {
-    return checkSecretText(given, spelling);
+    return checkSecret(settings, given);
   } catch (error) {
     if (error instanceof ValidationError) throw new ValidationError(error.message, path);
     throw error;
   }
 };
 
-const spellingOf = ({ type, config }: AuthSettings): KeySpelling | null => {
-  if (type === 'STANDARD_WEBHOOKS') return { keyEncoding: 'BASE64', keyPrefix: 'whsec_' };
-  if (type !== 'HMAC') return null;
-  return config as unknown as KeySpelling;
+/** Throws ValidationError where the secret that stays is no key to the settings that come: nothing would verify any more. */
+export const assertStillKey = (
+  settings: AuthSettings,
+  kept: { readonly tenantId: string; readonly id: string; readonly secret: string | null },
+  secrets: SecretBox,
+): void => {
+  if (secretForm(settings.type) !== 'key' || kept.secret === null) return;
+  const secret = secrets.decrypt(kept.secret, inboundSecretScope(kept.tenantId, kept.id, 'secret'));
+  if ((decodeKey(secret, settings)?.length ?? 0) > 0) return;
+  throw new ValidationError(
+    'The present secret has no key in the spelling that these settings say: give another one.',
+    ['input', 'auth', 'secret'],
+  );
 };
 
 /** A secret as the row keeps it. */
@@ -82,7 +91,7 @@ export const openVerifier = (
     }),
     credentialNames: {
       headers: new Set(credentialHeaderNames(settings)),
-      query: new Set(credentialQueryNames(settings)),
+      query: new Set(credentialQueryNames(settings).map((name) => name.toLowerCase())),
     },
   };
 };

@@ -13,7 +13,7 @@ import type { HandlerCheck } from './handlers.ts';
 import { checkInboundCreate, checkInboundUpdate, numberedSlug, slugOf } from './inboundInput.ts';
 import type { GivenParts, InboundWebhookCreateInput, InboundWebhookUpdateInput } from './inboundInput.ts';
 import { InboundWebhook, inboundSecretScope } from './inboundWebhook.ts';
-import { givenSecret, sealSecret, settingsOf } from './inboundSecrets.ts';
+import { assertStillKey, givenSecret, sealSecret, settingsOf } from './inboundSecrets.ts';
 import { findPreset } from './presets/presets.ts';
 import type { ValueSource } from './valueSource.ts';
 import { parseAuth } from './verification/auth.ts';
@@ -139,6 +139,7 @@ export class InboundWebhooks {
         webhook.authConfig = auth.settings.config;
         if (secret !== null) webhook.secret = sealSecret(secrets, tenantId, id, auth.settings.type, secret);
         else if (isOther) webhook.secret = null;
+        else assertStillKey(auth.settings, { tenantId, id, secret: webhook.secret ?? null }, secrets);
         if (auth.secrets.verifyToken !== undefined) {
           webhook.verifyToken = this.#seal(tenantId, id, 'verifyToken', auth.secrets.verifyToken);
         }
@@ -259,7 +260,9 @@ export class InboundWebhooks {
   async #tell(webhookId: string): Promise<void> {
     this.#options.onChanged(webhookId);
     // A hint; a receiver that misses it is refused by the commit, which compares versions.
-    await this.#options.database.sql.query(`select pg_notify('hookgraph_inbound', $1)`, [webhookId]).catch(() => undefined);
+    await this.#options.database.sql
+      .query(`select pg_notify('hookgraph_inbound', $1)`, [webhookId])
+      .catch(() => undefined);
   }
 
   #seal(tenantId: string, id: string, field: 'verifyToken' | 'forwardSecret', plain: string | null): string | null {

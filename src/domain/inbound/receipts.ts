@@ -46,7 +46,7 @@ export interface Receipt {
 }
 
 /** What waits longer than this is given up by its dispatcher. */
-const MAX_OPEN_MS = 7 * 86_400_000;
+export const MAX_OPEN_MS = 7 * 86_400_000;
 /** In one commit. */
 const LARGEST_GROUP = 100;
 const LARGEST_GROUP_BYTES = 4 * 1_048_576;

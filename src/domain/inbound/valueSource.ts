@@ -4,6 +4,6 @@ export type ValueSourceType = (typeof VALUE_SOURCE_TYPES)[number];
 
 export interface ValueSource {
   readonly type: ValueSourceType;
-  /** A header's name in lower case, or an expression on the body. */
+  /** A header's name in any case, or an expression on the body. */
   readonly value: string;
 }

@@ -1,0 +1,120 @@
+import { createHash } from 'node:crypto';
+import { storable } from './credentials.ts';
+import type { InboundReceiver } from './directory.ts';
+import type { IdempotencyClaim } from './receipts.ts';
+import type { ValueSource } from './valueSource.ts';
+
+/** What evaluates users' expressions: outside of this process, but for the plainest. */
+export interface Expressions {
+  /** Null where it compiles, else what is wrong. */
+  check(tenantId: string, expression: string): Promise<{ readonly message: string } | null>;
+  /** One for each expression, in their order. `input` is JSON. Rejects where nothing can be evaluated now. */
+  evaluateAll(
+    tenantId: string,
+    expressions: string[],
+    input: string,
+  ): Promise<readonly ({ readonly ok: true; readonly value: unknown } | { readonly ok: false })[]>;
+  /** An expression that is so simple that this process can evaluate it; null for others. Must not throw, nor what it answers. */
+  parseSimplePath(expression: string): ((input: unknown) => unknown) | null;
+}
+
+/** What the settings of a webhook find in a request. All text is storable. */
+export interface RequestValues {
+  readonly eventType: string | null;
+  readonly idempotency: IdempotencyClaim | null;
+}
+
+/** A verified request whose body was read. */
+export interface ReadRequest {
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly value: unknown;
+  /** The value as JSON. */
+  readonly json: () => string;
+}
+
+const LONGEST_TYPE = 255;
+const LONGEST_SHOWN_KEY = 255;
+/** Where senders put the type of an event, where nobody says. */
+const USUAL_TYPE_FIELDS = ['type', 'event', 'event_type'];
+
+type Settings = Pick<
+  InboundReceiver,
+  'tenantId' | 'eventTypeSource' | 'idempotencySource' | 'idempotencyWindowSeconds'
+>;
+
+/**
+ * Finds the event type and the idempotency key of a request. What is not there, or can't be evaluated, is null: the
+ * sender has done nothing wrong, so its request counts, without a type or without a key.
+ */
+export const readValues = async (
+  settings: Settings,
+  request: ReadRequest,
+  expressions: Expressions,
+): Promise<RequestValues> => {
+  const { tenantId, eventTypeSource, idempotencySource, idempotencyWindowSeconds } = settings;
+  const [type, key] = await valuesAt([eventTypeSource, idempotencySource], request, tenantId, expressions);
+  const typeText = textOf(eventTypeSource === null ? usualType(request.value) : type);
+  const keyText = typeof key === 'object' && key !== null ? JSON.stringify(key) : textOf(key);
+  return {
+    eventType: typeText === null ? null : storable(typeText.slice(0, LONGEST_TYPE)),
+    idempotency:
+      keyText === null
+        ? null
+        : {
+            shown: storable(keyText.slice(0, LONGEST_SHOWN_KEY)),
+            hash: createHash('sha256').update(keyText, 'utf8').digest('hex'),
+            windowSeconds: idempotencyWindowSeconds,
+          },
+  };
+};
+
+/** Whether a type is among those let through. Without a type a request passes only where all do. */
+export const isLetThrough = (events: ReadonlySet<string>, eventType: string | null): boolean =>
+  events.size === 0 || (eventType !== null && events.has(eventType.trim().toLowerCase()));
+
+/** One round trip at most, for all that needs one. */
+const valuesAt = async (
+  sources: readonly (ValueSource | null)[],
+  { headers, value, json }: ReadRequest,
+  tenantId: string,
+  expressions: Expressions,
+): Promise<unknown[]> => {
+  const values: unknown[] = [];
+  const outside: { readonly at: number; readonly expression: string }[] = [];
+  for (const [at, source] of sources.entries()) {
+    if (source?.type === 'HEADER') values[at] = headers[source.value.toLowerCase()];
+    else if (source?.type === 'JSONATA') {
+      const simple = expressions.parseSimplePath(source.value);
+      if (simple) values[at] = simple(value);
+      else outside.push({ at, expression: source.value });
+    }
+  }
+  if (outside.length === 0) return values;
+  const found = await expressions
+    .evaluateAll(
+      tenantId,
+      outside.map(({ expression }) => expression),
+      json(),
+    )
+    .catch(() => []); // the sandbox logs its own; the request counts all the same
+  for (const [index, { at }] of outside.entries()) {
+    const one = found[index];
+    if (one?.ok) values[at] = one.value;
+  }
+  return values;
+};
+
+const usualType = (value: unknown): unknown => {
+  if (typeof value !== 'object' || value === null) return null;
+  const found = USUAL_TYPE_FIELDS.find(
+    (name) => Object.hasOwn(value, name) && typeof (value as Record<string, unknown>)[name] === 'string',
+  );
+  return found === undefined ? null : (value as Record<string, unknown>)[found];
+};
+
+/** Of a text, number or boolean, trimmed; null for nothing, and for what is no text. */
+const textOf = (value: unknown): string | null => {
+  if (typeof value === 'string') return value.trim() || null;
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : null;
+};
