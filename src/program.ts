@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { schema } from '../mikro-orm.config.ts';
 import { bootstrap, poolSize } from './bootstrap.ts';
 import type { Config } from './config.ts';
+import { DeliveryRetry } from './domain/deliveries/deliveryRetry.ts';
 import { findDelivery } from './domain/deliveries/history.ts';
 import type { Settlement } from './domain/deliveries/settlement.ts';
 import { createTestDeliveries } from './domain/deliveries/testDelivery.ts';
@@ -238,6 +239,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
             find: (tenantId, id) => findDelivery(database.sql, tenantId, id),
             onRecorded: () => outbox.poke(),
           }),
+          deliveryRetry: new DeliveryRetry({ database, bell, onChanged: () => outbox.poke() }),
           desk: config.desk ? { changes: new Desk(changes), reader: new DeskReader(database) } : null,
           feed,
           healthFeed,

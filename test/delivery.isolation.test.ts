@@ -134,6 +134,7 @@ const OPERATIONS: Record<string, [kind: keyof Ids, operation: string][]> = {
     ['webhook', `mutation ($id: ID!) { it: webhookRotateSecret(id: $id) { __typename ${error} } }`],
   ],
   webhookSendTest: [['webhook', `mutation ($id: ID!) { it: webhookSendTest(id: $id) { __typename ${error} } }`]],
+  deliveryRetry: [['delivery', `mutation ($id: ID!) { it: deliveryRetry(id: $id) { __typename ${error} } }`]],
   ticket: [['ticket', `query ($id: ID!) { it: ticket(id: $id) { title comments { text } } }`]],
   tickets: [['client', `query ($id: ID!) { it: tickets(filter: { clientId: $id }) { totalCount nodes { id } } }`]],
   asset: [['asset', `query ($id: ID!) { it: asset(id: $id) { name } }`]],

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { schema } from '../mikro-orm.config.ts';
 import { findAttempts } from '../src/domain/deliveries/attemptLog.ts';
+import { RETRY_ONE } from '../src/domain/deliveries/deliveryRetry.ts';
 import { findDeliveries, listDeliveries } from '../src/domain/deliveries/history.ts';
 import { READ_DUE } from '../src/domain/deliveries/openDeliveries.ts';
 import { SETTLE } from '../src/domain/deliveries/settlement.ts';
@@ -70,6 +71,12 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
     uses: /delivery_open_due/,
   },
   settle: { statement: SETTLE, values: ['[]'], uses: /delivery_open_pkey/ },
+  delivery_retry: {
+    statement: RETRY_ONE,
+    values: [tenant, id],
+    uses: /Delete on delivery[^]*delivery_p\d+_pkey/,
+    usesAtFirst: ANY_INDEX,
+  },
   disable_overdue: { statement: DISABLE_OVERDUE, values: [0, 500], uses: /webhook_health_disable/ },
   take_operational: { statement: TAKE_OPERATIONAL, values: [500], uses: /operational_outbox_pkey[^]*event_p\d+_pkey/ },
   publish: { statement: PUBLISH, values: ['[]', 1_000], uses: /webhook_subscription_pkey/ },

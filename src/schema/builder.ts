@@ -7,6 +7,7 @@ import { GraphQLScalarType } from 'graphql';
 import { DateTimeResolver, JSONResolver } from 'graphql-scalars';
 import type { Sql } from '../platform/database.ts';
 import type { TestDeliveries } from '../domain/deliveries/delivery.ts';
+import type { DeliveryRetry } from '../domain/deliveries/deliveryRetry.ts';
 import type { Desk } from '../domain/desk/desk.ts';
 import type { DeskReader } from '../domain/desk/deskReader.ts';
 import type { Publisher } from '../domain/events/event.ts';
@@ -37,6 +38,7 @@ export interface Services {
   readonly eventTypes: EventTypes;
   readonly publisher: Publisher;
   readonly testDeliveries: TestDeliveries;
+  readonly deliveryRetry: Pick<DeliveryRetry, 'retry'>;
   /** Null where the service desk is off: then the schema has nothing that asks for it. */
   readonly desk: { readonly changes: Desk; readonly reader: DeskReader } | null;
   readonly feed: Pick<FeedReader<FeedChange, FeedFilter>, 'subscribe' | 'read'>;

@@ -6,6 +6,7 @@ import './tenant.ts';
 import './webhook.ts';
 import './webhookMutations.ts';
 import './delivery.ts';
+import './deliveryRetry.ts';
 import './event.ts';
 import './eventType.ts';
 import './feed.ts';

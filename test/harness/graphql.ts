@@ -6,6 +6,7 @@ import { Client } from 'pg';
 import { pino } from 'pino';
 import { schema } from '../../mikro-orm.config.ts';
 import type { Ring } from '../../src/domain/deliveries/bell.ts';
+import { DeliveryRetry } from '../../src/domain/deliveries/deliveryRetry.ts';
 import { findDelivery } from '../../src/domain/deliveries/history.ts';
 import { ActionRegistry } from '../../src/domain/actions/actionRegistry.ts';
 import { createChanges } from '../../src/domain/actions/changes.ts';
@@ -144,6 +145,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
         return delivery;
       },
     },
+    deliveryRetry: new DeliveryRetry({ database, bell, onChanged: () => undefined }),
     feed,
     healthFeed,
     inbound: createInbound({

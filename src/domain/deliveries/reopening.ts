@@ -1,0 +1,51 @@
+import type { DeliveryStatus } from './delivery.ts';
+import { MAX_OPEN_MS } from './schedule.ts';
+
+/** An ended delivery with one of these may be sent again, unless it is a test. */
+export const RETRYABLE: readonly DeliveryStatus[] = ['DELIVERED', 'ABANDONED', 'CANCELLED'];
+
+const COLUMNS = `id, tenant_id, webhook_id, event_id, event_type, is_test, attempts, created_at, payload_fields,
+  response_status, duration_ms, error_code, error_message`;
+
+/**
+ * The part of a statement that takes ended deliveries out of the history to send them again: `again`, their rows with
+ * `webhook_name` and `webhook_status`. Those of disabled and deleted webhooks stay, and so do tests, and what was filtered
+ * or taken by somebody else meanwhile. A webhook is locked against its deletion until the commit, so that whoever ends
+ * what is open of a deleted one finds these.
+ *
+ * @param wanted the name of a CTE with their `id` and `webhook_id`
+ */
+export const takingAgain = (wanted: string): string => `
+target as materialized (
+  select id, name, status from webhook
+  where id = any (array(select webhook_id from ${wanted})) and status <> 'DISABLED'
+  for key share
+), again as (
+  delete from delivery d using ${wanted} wanted, target
+  where d.id = wanted.id and target.id = wanted.webhook_id
+    and d.status in (${RETRYABLE.map((status) => `'${status}'`).join(', ')}) and not d.is_test
+  returning d.*, target.name as webhook_name, target.status as webhook_status
+)`;
+
+/**
+ * The part that opens the rows of a CTE like `again`, in the order of their ids: due at once, the schedule anew, the
+ * attempts counted on, 7 days from now on.
+ */
+export const opening = (rows: string, trigger: 'MANUAL' | 'BULK', band: 0 | 1): string => `
+opened as (
+  insert into delivery_open (${COLUMNS}, band, trigger, next_at, expires_at)
+  select ${COLUMNS}, ${band}, '${trigger}', now(), now() + ${MAX_OPEN_MS} * interval '1 ms'
+  from ${rows} as rows order by id
+  on conflict (id) do nothing
+  returning webhook_id
+)`;
+
+/** The part that tells the feed what became of the rows of `again`. */
+export const TELLING_AGAIN = `
+feed as (
+  insert into feed_outbox (tenant_id, changes)
+  select tenant_id, json_agg(json_build_object('at', floor(epoch_ms(clock_timestamp())), 'd', id, 'w', webhook_id,
+    'e', event_id, 'n', webhook_name, 't', event_type, 's', case when webhook_status = 'PAUSED' then 'HELD'
+      when attempts = 0 then 'PENDING' else 'RETRYING' end, 'a', attempts) order by id)::text
+  from again group by tenant_id
+)`;
