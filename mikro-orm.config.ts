@@ -3,6 +3,7 @@ import { Migration0002Lanes } from './migrations/0002-lanes.ts';
 import { Migration0003Desk } from './migrations/0003-desk.ts';
 import { Migration0006Health } from './migrations/0006-health.ts';
 import { Migration0007Inbound } from './migrations/0007-inbound.ts';
+import { Migration0009Forwards } from './migrations/0009-forwards.ts';
 import type { DatabaseSchema } from './src/platform/database.ts';
 import { Asset } from './src/domain/desk/asset.ts';
 import { Client } from './src/domain/desk/client.ts';
@@ -23,5 +24,6 @@ export const schema: DatabaseSchema = {
     Migration0003Desk,
     Migration0006Health,
     Migration0007Inbound,
+    Migration0009Forwards,
   ],
 };

@@ -78,6 +78,7 @@ const settleAttempts = async (webhookId: string, attempts: readonly Attempt[]): 
       eventId: deliveryId,
       eventType,
       isTest: false,
+      isForward: false,
       attemptsBefore: 0,
       status: result === 'success' ? 'DELIVERED' : 'ABANDONED',
       nextAt: null,

@@ -18,9 +18,15 @@ const DeliveryFeedEvent = builder.objectRef<FeedEvent>('DeliveryFeedEvent').impl
     cursor: t.exposeString('cursor', { description: 'Continues right after this event.' }),
     at: t.field({ type: 'DateTime', description: 'When it happened.', resolve: ({ at }) => new Date(at) }),
     deliveryId: t.id({ description: 'The delivery, `dlv_…`.', resolve: ({ d }) => encodeId('delivery', d) }),
-    webhookId: t.id({ description: 'Its webhook, `wh_…`.', resolve: ({ w }) => encodeId('webhook', w) }),
+    webhookId: t.id({
+      description: 'Its webhook, `wh_…`, or the inbound webhook that forwards, `iwh_…`.',
+      resolve: ({ w, f }) => encodeId(f === 1 ? 'inboundWebhook' : 'webhook', w),
+    }),
     webhookName: t.string({ description: 'The name that the webhook had then.', resolve: ({ n }) => n }),
-    eventId: t.id({ description: 'Its event, `evt_…`.', resolve: ({ e }) => encodeId('event', e) }),
+    eventId: t.id({
+      description: 'Its event, `evt_…`, or the inbound delivery that is forwarded, `idl_…`.',
+      resolve: ({ e, f }) => encodeId(f === 1 ? 'inboundDelivery' : 'event', e),
+    }),
     eventType: t.string({ description: 'The type of the event.', resolve: (event) => event.t }),
     status: t.field({
       type: DeliveryStatusType,

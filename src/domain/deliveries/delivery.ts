@@ -31,6 +31,8 @@ export interface DeliveryRecord {
   readonly eventType: string;
   readonly status: DeliveryStatus;
   readonly isTest: boolean;
+  /** It forwards an inbound request: `webhookId` is the inbound webhook and `eventId` the inbound delivery. */
+  readonly isForward: boolean;
   readonly attemptCount: number;
   readonly nextAttemptAt: Date | null;
   readonly payloadFields: readonly string[] | null;

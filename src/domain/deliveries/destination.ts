@@ -2,13 +2,14 @@ import type { Sql } from '../../platform/database.ts';
 import { encodeId } from '../../platform/ids.ts';
 import type { Logger } from '../../platform/logs.ts';
 import type { SecretBox } from '../../platform/secrets.ts';
+import { WEBHOOK_DEFAULTS } from '../webhooks/webhookInput.ts';
 import type { Circuit } from './breaker.ts';
 import { rateLimit } from './limiter.ts';
 import type { RateLimit } from './limiter.ts';
 import { signingKey } from './signature.ts';
 import type { SigningKey } from './signature.ts';
 
-/** Where a webhook's deliveries go and how, as its lane needs it. */
+/** Where a webhook's deliveries go and how, or those that an inbound webhook forwards, as the lane needs it. */
 export interface Destination {
   readonly webhookId: string;
   /** The webhook's TypeID. */
@@ -71,6 +72,12 @@ interface DestinationRow {
   readonly secret: string;
   readonly previous_secret: string | null;
   readonly previous_until: number | null;
+  readonly forward_status: 'ACTIVE' | 'PAUSED' | 'DISABLED' | null;
+  readonly forward_version: string;
+  readonly forward_url: string | null;
+  readonly forward_secret: string | null;
+  readonly previous_forward_secret: string | null;
+  readonly previous_forward_until: number | null;
 }
 
 const READ_DESTINATIONS = `/*destinations*/
@@ -78,11 +85,14 @@ select l.webhook_id, l.tenant_id, l.webhook_name, epoch_ms(l.held_until) as held
   w.verify_ssl, w.timeout_seconds, w.retry_schedule, w.max_concurrency, w.secret, w.previous_secret,
   epoch_ms(w.previous_secret_expires_at) as previous_until, w.rate_limit_per_minute, w.ordering, w.condition, w.headers,
   epoch_ms(w.resumed_at) as resumed_at, epoch_ms(l.circuit_until) as circuit_until, h.consecutive_failures,
-  epoch_ms(l.limiter_at) as limiter_at, l.held_told_to, l.crashes
+  epoch_ms(l.limiter_at) as limiter_at, l.held_told_to, l.crashes,
+  f.status as forward_status, f.version as forward_version, f.url as forward_url, f.forward_secret,
+  f.previous_forward_secret, epoch_ms(f.previous_forward_secret_expires_at) as previous_forward_until
 from unnest($1::uuid[]) as wanted(id)
 join lane l on l.webhook_id = wanted.id
 left join webhook w on w.id = wanted.id and w.tenant_id = l.tenant_id
-left join webhook_health h on h.webhook_id = w.id`;
+left join webhook_health h on h.webhook_id = w.id
+left join inbound_webhook f on f.id = wanted.id and f.tenant_id = l.tenant_id`;
 
 /**
  * By webhook id. One that has no lane row is gone, and has nothing open. One whose secret can't be read (a restored
@@ -108,7 +118,6 @@ export const readDestinations = async (
 const destinationOf = (row: DestinationRow, box: SecretBox): Destination => {
   const common = {
     webhookId: row.webhook_id,
-    publicId: encodeId('webhook', row.webhook_id),
     tenantId: row.tenant_id,
     webhookName: row.webhook_name,
     heldUntil: row.held_until ?? 0,
@@ -118,9 +127,11 @@ const destinationOf = (row: DestinationRow, box: SecretBox): Destination => {
     heldToldTo: row.held_told_to,
     crashes: row.crashes,
   };
+  if (row.status === null && row.forward_status !== null) return { ...common, ...forwardOf(row, box) };
   if (row.status === null) {
     return {
       ...common,
+      publicId: encodeId('webhook', row.webhook_id),
       status: 'DELETED',
       version: Number.MAX_SAFE_INTEGER,
       url: '',
@@ -135,15 +146,10 @@ const destinationOf = (row: DestinationRow, box: SecretBox): Destination => {
       keys: () => [],
     };
   }
-  const decrypt = (text: string, field: string): string =>
-    box.decrypt(text, { tenant: row.tenant_id, row: row.webhook_id, field });
-  const current = signingKey(decrypt(row.secret, 'secret'));
-  const previous =
-    row.previous_secret !== null && row.previous_until !== null
-      ? { key: signingKey(decrypt(row.previous_secret, 'secret')), until: row.previous_until }
-      : null;
+  const decrypt = opener(row, box);
   return {
     ...common,
+    publicId: encodeId('webhook', row.webhook_id),
     status: row.status,
     version: Number(row.version),
     url: row.url,
@@ -155,12 +161,65 @@ const destinationOf = (row: DestinationRow, box: SecretBox): Destination => {
     isStrict: row.ordering === 'STRICT',
     condition: row.condition,
     customHeaders: row.headers === null ? [] : (JSON.parse(decrypt(row.headers, 'headers')) as string[][]).flat(),
-    keys: (now) => (previous && previous.until > now ? [previous.key, current] : [current]),
+    keys: keysOf(
+      signingKey(decrypt(row.secret, 'secret')),
+      row.previous_secret && signingKey(decrypt(row.previous_secret, 'secret')),
+      row.previous_until,
+    ),
   };
 };
 
+/** What the lane's row says, whatever it delivers for. */
+type LaneState =
+  | 'webhookId'
+  | 'tenantId'
+  | 'webhookName'
+  | 'heldUntil'
+  | 'resumedAt'
+  | 'circuit'
+  | 'limiterAt'
+  | 'heldToldTo'
+  | 'crashes';
+
+/** An inbound webhook with an address: the defaults of an outbound one, and a key of its own. */
+const forwardOf = (row: DestinationRow, box: SecretBox): Omit<Destination, LaneState> => {
+  const decrypt = opener(row, box);
+  const canSign = row.forward_url !== null && row.forward_secret !== null;
+  return {
+    publicId: encodeId('inboundWebhook', row.webhook_id),
+    status: canSign && row.forward_status !== 'DISABLED' ? 'ACTIVE' : 'DISABLED',
+    version: Number(row.forward_version),
+    url: row.forward_url ?? '',
+    verifySsl: true,
+    timeoutMs: WEBHOOK_DEFAULTS.timeoutSeconds * 1000,
+    retrySchedule: WEBHOOK_DEFAULTS.retrySchedule,
+    maxConcurrency: WEBHOOK_DEFAULTS.maxConcurrency,
+    rateLimit: null,
+    isStrict: false,
+    condition: null,
+    customHeaders: [],
+    keys: canSign
+      ? keysOf(
+          signingKey(decrypt(row.forward_secret!, 'forwardSecret')),
+          row.previous_forward_secret && signingKey(decrypt(row.previous_forward_secret, 'forwardSecret')),
+          row.previous_forward_until,
+        )
+      : () => [],
+  };
+};
+
+const opener =
+  (row: DestinationRow, box: SecretBox) =>
+  (text: string, field: string): string =>
+    box.decrypt(text, { tenant: row.tenant_id, row: row.webhook_id, field });
+
+const keysOf =
+  (current: SigningKey, previous: SigningKey | '' | null, until: number | null) =>
+  (now: number): SigningKey[] =>
+    previous && until !== null && until > now ? [previous, current] : [current];
+
 const READ_VERSIONS = `/*webhook_versions*/
-select wanted.id, w.version from unnest($1::uuid[]) as wanted(id) left join webhook w on w.id = wanted.id`;
+select wanted.id, w.version from unnest($1::uuid[]) as wanted(id) left join lane_target w on w.id = wanted.id`;
 
 /** Versions by webhook id; `Number.MAX_SAFE_INTEGER` for one that is gone. */
 export const readVersions = async (sql: Sql, webhookIds: readonly string[]): Promise<Map<string, number>> => {

@@ -33,6 +33,7 @@ interface DeliveryRow {
   readonly event_type: string;
   readonly status: DeliveryStatus;
   readonly is_test: boolean;
+  readonly is_forward: boolean;
   readonly attempts: number;
   readonly next_at: number | null;
   readonly payload_fields: string[] | null;
@@ -49,11 +50,11 @@ interface DeliveryRow {
  * statement, so in one snapshot, and every delivery is in exactly one branch. What is open has no stored status.
  */
 const OPEN_STATUS = `case when w.status = 'PAUSED' then 'HELD' when d.attempts = 0 then 'PENDING' else 'RETRYING' end`;
-const OPEN_FROM = `delivery_open d left join webhook w on w.id = d.webhook_id`;
+const OPEN_FROM = `delivery_open d left join lane_target w on w.id = d.webhook_id`;
 const OPEN_STATUSES: ReadonlySet<DeliveryStatus> = new Set<DeliveryStatus>(['PENDING', 'RETRYING', 'HELD']);
 
 const SHARED = `d.id, d.tenant_id, d.webhook_id, d.event_id, d.event_type, d.is_test, d.attempts, d.payload_fields,
-  d.response_status, d.duration_ms, d.error_code, d.error_message, epoch_ms(d.created_at) as created_at`;
+  d.response_status, d.duration_ms, d.error_code, d.error_message, d.is_forward, epoch_ms(d.created_at) as created_at`;
 // Nobody knows when a held one will be sent.
 const OPEN_COLUMNS = `${SHARED}, ${OPEN_STATUS} as status,
   case when w.status = 'PAUSED' then null else epoch_ms(coalesce(d.retry_at, d.next_at)) end as next_at, null::double precision as completed_at`;
@@ -186,6 +187,7 @@ const deliveryOf = (row: DeliveryRow): DeliveryRecord => ({
   eventType: row.event_type,
   status: row.status,
   isTest: row.is_test,
+  isForward: row.is_forward,
   attemptCount: row.attempts,
   nextAttemptAt: row.next_at === null ? null : dateOf(row.next_at),
   payloadFields: row.payload_fields,

@@ -6,6 +6,8 @@ export interface OpenDelivery {
   readonly eventId: string;
   readonly eventType: string;
   readonly isTest: boolean;
+  /** It forwards an inbound request: what it sends is `eventId`'s inbound delivery. */
+  readonly isForward: boolean;
   /** Attempts made: the number that a settle compares and sets. */
   readonly attempts: number;
   /** Those of them that used up a wait of the retry schedule since it began (anew). */
@@ -64,6 +66,7 @@ interface OpenRow {
   readonly event_id: string;
   readonly event_type: string;
   readonly is_test: boolean;
+  readonly is_forward: boolean;
   readonly attempts: number;
   readonly cycle_attempts: number;
   readonly trigger: string;
@@ -81,11 +84,11 @@ interface OpenRow {
  * Nothing is written to claim: the lane's lease is the claim, and what lanes have in hand is left out by id.
  */
 export const READ_DUE = `/*lanes_read*/
-select r.read::int, d.id, d.event_id, d.event_type, d.is_test, d.attempts, d.cycle_attempts, d.trigger,
+select r.read::int, d.id, d.event_id, d.event_type, d.is_test, d.is_forward, d.attempts, d.cycle_attempts, d.trigger,
   d.payload_fields, d.next_at, d.seq, epoch_ms(d.retry_at) as retry_at, d.expires_at <= now() as is_expired, w.version
 from unnest($1::uuid[], $2::smallint[], $3::timestamptz[], $4::bigint[], $5::int[])
   with ordinality as r(webhook_id, band, next_at, seq, most, read)
-left join webhook w on w.id = r.webhook_id
+left join lane_target w on w.id = r.webhook_id
 cross join lateral (
   select o.* from delivery_open o
   where o.webhook_id = r.webhook_id and o.band = r.band and (o.next_at, o.seq) > (r.next_at, r.seq)
@@ -127,6 +130,7 @@ const dueRead = ({ cursor, band }: LaneRead, rows: readonly OpenRow[]): DueRead 
       eventId: row.event_id,
       eventType: row.event_type,
       isTest: row.is_test,
+      isForward: row.is_forward,
       attempts: row.attempts,
       cycleAttempts: row.cycle_attempts,
       trigger: row.trigger,
@@ -144,20 +148,32 @@ const dueRead = ({ cursor, band }: LaneRead, rows: readonly OpenRow[]): DueRead 
 
 /** What deliveries of one event have in common. */
 export interface EventBody {
-  /** The envelope. */
-  readonly body: string;
+  /** The envelope, or the request that is forwarded, as it came. */
+  readonly body: string | Buffer;
+  /** Of a forwarded request; null is JSON. */
+  readonly contentType: string | null;
   /** How often what led to it had passed through hookgraph before. */
   readonly hops: number;
 }
 
 /** By event id. The bounds let PostgreSQL leave out partitions, which it can't for an array alone. */
 const READ_BODIES = `/*event_bodies*/
-select id, body, hops from event where id = any($1::uuid[]) and id >= $2 and id <= $3`;
+select id, body, hops, null as "contentType" from event where id = any($1::uuid[]) and id >= $2 and id <= $3`;
 
-export const readBodies = async (sql: Sql, eventIds: readonly string[]): Promise<Map<string, EventBody>> => {
-  if (eventIds.length === 0) return new Map();
-  const sorted = [...eventIds].sort();
-  const rows = await sql.query<EventBody & { id: string }>(READ_BODIES, [sorted, sorted[0], sorted.at(-1)]);
+const READ_FORWARDED = `/*forwarded_bodies*/
+select id, body, hops + 1 as hops, content_type as "contentType" from inbound_delivery
+where id = any($1::uuid[]) and id >= $2 and id <= $3 and body is not null`;
+
+/** By id of the event, or with `forwarded` of the inbound delivery. */
+export const readBodies = async (
+  sql: Sql,
+  ids: readonly string[],
+  forwarded: boolean,
+): Promise<Map<string, EventBody>> => {
+  if (ids.length === 0) return new Map();
+  const sorted = [...ids].sort();
+  const statement = forwarded ? READ_FORWARDED : READ_BODIES;
+  const rows = await sql.query<EventBody & { id: string }>(statement, [sorted, sorted[0], sorted.at(-1)]);
   return new Map(rows.map((row) => [row.id, row]));
 };
 
@@ -169,14 +185,14 @@ with slice as (
   delete from delivery_open o using slice where o.id = slice.id returning o.*
 ), history as (
   insert into delivery (id, tenant_id, webhook_id, event_id, event_type, status, is_test, attempts, created_at,
-    completed_at, payload_fields, response_status, duration_ms, error_code, error_message)
+    completed_at, payload_fields, response_status, duration_ms, error_code, error_message, is_forward)
   select id, tenant_id, webhook_id, event_id, event_type, 'CANCELLED', is_test, attempts, created_at,
-    clock_timestamp(), payload_fields, response_status, duration_ms, error_code, error_message
+    clock_timestamp(), payload_fields, response_status, duration_ms, error_code, error_message, is_forward
   from ended
 ), feed as (
   insert into feed_outbox (tenant_id, changes)
   select tenant_id, json_agg(json_build_object('at', floor(epoch_ms(clock_timestamp())), 'd', id, 'w', webhook_id,
-    'e', event_id, 'n', $3::text, 't', event_type, 's', 'CANCELLED', 'a', attempts) order by seq)::text
+    'e', event_id, 'n', $3::text, 't', event_type, 's', 'CANCELLED', 'a', attempts, 'f', is_forward::int) order by seq)::text
   from ended group by tenant_id
 )
 select count(*)::int as cancelled from ended`;
@@ -203,7 +219,7 @@ with slice as materialized (
 ), feed as (
   insert into feed_outbox (tenant_id, changes)
   select tenant_id, json_agg(json_build_object('at', floor(epoch_ms(clock_timestamp())), 'd', id, 'w', webhook_id,
-    'e', event_id, 'n', $2::text, 't', event_type, 's', 'HELD', 'a', attempts) order by id)::text
+    'e', event_id, 'n', $2::text, 't', event_type, 's', 'HELD', 'a', attempts, 'f', is_forward::int) order by id)::text
   from slice group by tenant_id
 ), told as (select count(*)::int as told, (array_agg(id order by id desc))[1] as upto from slice)
 update lane l set held_told_to = case when told.told < 1000 then '${LAST_ID}' else told.upto end
@@ -219,7 +235,7 @@ with slice as materialized (
   insert into feed_outbox (tenant_id, changes)
   select tenant_id, json_agg(json_build_object('at', floor(epoch_ms(clock_timestamp())), 'd', id, 'w', webhook_id,
     'e', event_id, 'n', $2::text, 't', event_type, 's', case when attempts = 0 then 'PENDING' else 'RETRYING' end,
-    'a', attempts) order by id)::text
+    'a', attempts, 'f', is_forward::int) order by id)::text
   from slice group by tenant_id
 ), told as (select count(*)::int as told, (array_agg(id order by id))[1] as downto from slice)
 update lane l set held_told_to = case when told.told = 1000 then (
@@ -272,7 +288,7 @@ const PARK_LANES = `/*lanes_parked*/
 update lane l set next_due_at = case when l.crashes < ${PARKED_FROM_CRASHES} then greatest(due.at, l.held_until, l.circuit_until, from_epoch_ms(given.not_before)) end,
   limiter_at = from_epoch_ms(given.limiter_at)
 from unnest($1::uuid[], $2::double precision[], $3::double precision[]) as given(id, not_before, limiter_at)
-left join webhook w on w.id = given.id
+left join lane_target w on w.id = given.id
 left join lateral (
   select least(
     (select coalesce(retry_at, next_at) from delivery_open o
@@ -308,7 +324,7 @@ const LANES_WITH_WORK = `/*lanes_with_work*/
 select l.webhook_id, l.tenant_id
 from unnest($1::uuid[]) as given(id)
 join lane l on l.webhook_id = given.id
-left join webhook w on w.id = given.id
+left join lane_target w on w.id = given.id
 where case coalesce(w.status, 'DELETED')
   when 'PAUSED' then l.held_told_to is distinct from '${LAST_ID}'
   when 'ACTIVE' then l.held_told_to is not null or l.crashes < ${PARKED_FROM_CRASHES}
@@ -330,7 +346,7 @@ export const lanesWithWork = async (
 
 const REMOVE_LANES = `/*lanes_removed*/
 delete from lane l using unnest($1::uuid[]) as given(id)
-where l.webhook_id = given.id and not exists (select from webhook w where w.id = given.id)
+where l.webhook_id = given.id and not exists (select from lane_target w where w.id = given.id)
   and not exists (select from delivery_open o where o.webhook_id = given.id)`;
 
 /** Forgets the lanes of deleted webhooks that have nothing open any more. */

@@ -1,14 +1,19 @@
 import type { SigningKey } from './signature.ts';
 import { standardWebhooksSignature, timestampedSignature } from './signature.ts';
 
+/** Of every event. */
+export const JSON_TYPE = 'application/json';
+
 export interface SignedRequestInput {
   /** Such as `X-Alga-`. */
   readonly headerPrefix: string;
   readonly userAgent: string;
+  readonly contentType: string;
   /** TypeIDs, as receivers see them. */
   readonly webhookId: string;
   readonly deliveryId: string;
   readonly eventId: string;
+  /** Empty where a forwarded request had none. */
   readonly eventType: string;
   /** 1 for the first. */
   readonly attempt: number;
@@ -30,15 +35,14 @@ export const signedHeaders = (input: SignedRequestInput): string[] => {
   const { eventId } = input;
   return [
     'Content-Type',
-    'application/json',
+    input.contentType,
     'User-Agent',
     input.userAgent,
     `${prefix}Signature`,
     timestampedSignature(keys, t, body),
     `${prefix}Event-Id`,
     eventId,
-    `${prefix}Event-Type`,
-    input.eventType,
+    ...(input.eventType === '' ? [] : [`${prefix}Event-Type`, input.eventType]),
     `${prefix}Webhook-Id`,
     input.webhookId,
     `${prefix}Delivery-Id`,

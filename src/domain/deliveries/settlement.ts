@@ -30,6 +30,7 @@ export interface Settlement {
   readonly eventId: string;
   readonly eventType: string;
   readonly isTest: boolean;
+  readonly isForward: boolean;
   /** Attempts made before this one: the settle changes nothing where the row has another number. */
   readonly attemptsBefore: number;
   readonly status: DeliveryStatus;
@@ -75,7 +76,7 @@ with input as materialized (
 ), ended as (
   delete from delivery_open o using input i
   where o.id = i.id and o.attempts = i.n and i.next is null
-  returning o.tenant_id, o.webhook_id, o.event_id, o.event_type, o.is_test, o.created_at, o.payload_fields,
+  returning o.tenant_id, o.webhook_id, o.event_id, o.event_type, o.is_test, o.is_forward, o.created_at, o.payload_fields,
     o.response_status, o.duration_ms, i.*
 ), continued as (
   update delivery_open o set
@@ -88,11 +89,11 @@ with input as materialized (
   returning o.tenant_id, o.webhook_id, o.event_type, i.*
 ), history as (
   insert into delivery (id, tenant_id, webhook_id, event_id, event_type, status, is_test, attempts, created_at,
-    completed_at, payload_fields, response_status, duration_ms, error_code, error_message)
+    completed_at, payload_fields, response_status, duration_ms, error_code, error_message, is_forward)
   select id, tenant_id, webhook_id, event_id, event_type, s, is_test,
     n + case when st is null then 0 else 1 end, created_at,
     clock_timestamp(), payload_fields, case when st is null then response_status else rs end,
-    case when st is null then duration_ms else ms end, ec, em
+    case when st is null then duration_ms else ms end, ec, em, is_forward
   from ended
 ), touched as (
   select tenant_id, webhook_id, event_type, id, n, next, cc, cu, held, gone, x, aid, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch from ended
@@ -156,7 +157,7 @@ with input as materialized (
     'type', event_type, 'attempts', n + case when st is null then 0 else 1 end,
     'status', case when st is null then response_status else rs end, 'code', ec, 'message', em)::text
   from ended
-  where s = 'ABANDONED' and not is_test and event_type not in (${OPERATIONAL_TYPES_SQL})
+  where s = 'ABANDONED' and not is_test and not is_forward and event_type not in (${OPERATIONAL_TYPES_SQL})
     and exists (select from webhook_subscription b where b.tenant_id = ended.tenant_id
       and b.pattern in ('delivery.abandoned', 'delivery.*', '*'))
   returning tenant_id, webhook_id
@@ -233,6 +234,7 @@ const changeOf = (settlement: Settlement): FeedChange => {
     t: settlement.eventType,
     s: settlement.status,
     ...(settlement.isTest && { x: 1 as const }),
+    ...(settlement.isForward && { f: 1 as const }),
     a: settlement.attemptsBefore + (attempt ? 1 : 0),
     ...(attempt && { m: attempt.durationMs }),
     ...(attempt && attempt.responseStatus !== null && { r: attempt.responseStatus }),

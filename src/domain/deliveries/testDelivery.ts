@@ -8,7 +8,7 @@ import { newEventRecord } from '../events/publisher.ts';
 import type { DeliveryRecord, TestDeliveries } from './delivery.ts';
 import { readDestinations } from './destination.ts';
 import { bodyFor } from './envelope.ts';
-import { recordedHeaders, signedHeaders } from './request.ts';
+import { JSON_TYPE, recordedHeaders, signedHeaders } from './request.ts';
 import { recordFinished } from './settlement.ts';
 
 export interface TestDeliveriesOptions {
@@ -64,6 +64,7 @@ export const createTestDeliveries = (options: TestDeliveriesOptions): TestDelive
     const headers = signedHeaders({
       headerPrefix: options.headerPrefix,
       userAgent: options.userAgent,
+      contentType: JSON_TYPE,
       webhookId: destination.publicId,
       deliveryId: encodeId('delivery', deliveryId),
       eventId: encodeId('event', event.id),
@@ -84,6 +85,7 @@ export const createTestDeliveries = (options: TestDeliveriesOptions): TestDelive
       eventId: event.id,
       eventType: type,
       isTest: true,
+      isForward: false,
       attemptsBefore: 0,
       status: exchange.error === null ? 'DELIVERED' : 'ABANDONED',
       nextAt: null,

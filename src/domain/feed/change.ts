@@ -16,6 +16,8 @@ export interface FeedChange {
   readonly s: string;
   /** 1 for a test delivery; left out otherwise. */
   readonly x?: 1;
+  /** 1 where it forwards an inbound request: then `w` is the inbound webhook and `e` the inbound delivery. */
+  readonly f?: 0 | 1;
   /** Number of the attempt; 0 before the first. */
   readonly a: number;
   /** Response status, duration in ms, error code and message of the attempt, where there was one. */

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { bodyFor } from '../../domain/deliveries/envelope.ts';
+import { JSON_TYPE } from '../../domain/deliveries/request.ts';
 import { readBodies } from '../../domain/deliveries/openDeliveries.ts';
 import type { OpenDelivery } from '../../domain/deliveries/openDeliveries.ts';
 import type { Database } from '../../platform/database.ts';
@@ -11,9 +12,10 @@ const BUDGET_BYTES = 64 * 1024 * 1024;
 const CACHE_BYTES = 16 * 1024 * 1024;
 
 interface CachedBody {
-  /** The event's TypeID. */
+  /** The TypeID of the event, or of the inbound delivery that is forwarded. */
   readonly eventId: string;
   readonly body: Buffer;
+  readonly contentType: string;
   readonly hops: number;
 }
 
@@ -41,16 +43,21 @@ export class Bodies {
 
   /** The deliveries with what each sends, in their order; without those whose event is gone (a restored backup may lack it). */
   async attach(deliveries: readonly OpenDelivery[]): Promise<ReadyDelivery[]> {
-    const bodies = await this.#bodiesOf(new Set(deliveries.map(({ eventId }) => eventId)));
+    const [events, forwarded] = [false, true].map((isForward) => {
+      return new Set(deliveries.filter((one) => one.isForward === isForward).map(({ eventId }) => eventId));
+    });
+    const bodies = await this.#bodiesOf(events!);
+    // Each of these is sent once: they are not worth keeping.
+    const read = forwarded!.size > 0 ? await this.#read([...forwarded!], true) : bodies;
     const ready: ReadyDelivery[] = [];
     for (const delivery of deliveries) {
-      const whole = bodies.get(delivery.eventId);
+      const whole = (delivery.isForward ? read : bodies).get(delivery.eventId);
       if (!whole) continue;
       const body = delivery.payloadFields
         ? Buffer.from(bodyFor(whole.body.toString(), delivery.payloadFields))
         : whole.body;
       this.#bytes += body.length;
-      ready.push({ delivery, eventId: whole.eventId, body, hops: whole.hops });
+      ready.push({ ...whole, delivery, body });
     }
     return ready;
   }
@@ -68,7 +75,7 @@ export class Bodies {
       else missing.push(eventId);
     }
     if (missing.length > 0) {
-      const read = this.#read(missing).finally(() => {
+      const read = this.#read(missing, false).finally(() => {
         for (const eventId of missing) this.#reading.delete(eventId);
       });
       for (const eventId of missing) this.#reading.set(eventId, read);
@@ -78,12 +85,17 @@ export class Bodies {
     return bodies;
   }
 
-  async #read(eventIds: readonly string[]): Promise<Map<string, CachedBody>> {
+  async #read(ids: readonly string[], forwarded: boolean): Promise<Map<string, CachedBody>> {
     const bodies = new Map<string, CachedBody>();
-    for (const [id, { body, hops }] of await readBodies(this.#database.sql, eventIds)) {
-      const whole = { eventId: encodeId('event', id), body: Buffer.from(body), hops };
+    for (const [id, { body, contentType, hops }] of await readBodies(this.#database.sql, ids, forwarded)) {
+      const whole = {
+        eventId: encodeId(forwarded ? 'inboundDelivery' : 'event', id),
+        body: typeof body === 'string' ? Buffer.from(body) : body,
+        contentType: contentType ?? JSON_TYPE,
+        hops,
+      };
       bodies.set(id, whole);
-      this.#cache.set(id, whole);
+      if (!forwarded) this.#cache.set(id, whole);
     }
     return bodies;
   }

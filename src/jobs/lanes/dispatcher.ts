@@ -128,6 +128,7 @@ export class Dispatcher {
     }
     const headers = signedHeaders({
       headerPrefix: this.#options.headerPrefix,
+      contentType: entry.contentType,
       userAgent: this.#options.userAgent,
       webhookId: destination.publicId,
       deliveryId: encodeId('delivery', delivery.id),
@@ -200,6 +201,7 @@ const settlementOf = (
     eventId: delivery.eventId,
     eventType: delivery.eventType,
     isTest: delivery.isTest,
+    isForward: delivery.isForward,
     attemptsBefore: delivery.attempts,
     status: outcome.status,
     nextAt: isRetrying ? outcome.nextAt : null,

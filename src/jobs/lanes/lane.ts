@@ -9,9 +9,10 @@ import { LaneBand } from './band.ts';
 /** A delivery that was read ahead, with its body as it is sent. */
 export interface ReadyDelivery {
   readonly delivery: OpenDelivery;
-  /** The event's TypeID. */
+  /** The TypeID of the event, or of the inbound delivery that it forwards. */
   readonly eventId: string;
   readonly body: Buffer;
+  readonly contentType: string;
   /** How often what led to it had passed through hookgraph before. */
   readonly hops: number;
 }

@@ -177,6 +177,7 @@ export class LaneReader {
         eventId: delivery.eventId,
         eventType: delivery.eventType,
         isTest: delivery.isTest,
+        isForward: delivery.isForward,
         attemptsBefore: delivery.attempts,
         status: 'ABANDONED',
         nextAt: null,
