@@ -190,6 +190,7 @@ describe('the delivery history', () => {
         eventId: one.event_id,
         eventType: one.event_type,
         status,
+        isForward: false,
         isTest: one.is_test,
         attemptCount: one.attempts,
         nextAttemptAt: ['PENDING', 'RETRYING'].includes(status) ? new Date(one.ms + 1000) : null,

@@ -200,7 +200,7 @@ const forwardOf = (row: DestinationRow, box: SecretBox): Omit<Destination, LaneS
     customHeaders: [],
     keys: canSign
       ? keysOf(
-          signingKey(decrypt(row.forward_secret!, 'forwardSecret')),
+          signingKey(decrypt(row.forward_secret, 'forwardSecret')),
           row.previous_forward_secret && signingKey(decrypt(row.previous_forward_secret, 'forwardSecret')),
           row.previous_forward_until,
         )
