@@ -30,6 +30,7 @@ export const BUSINESS: readonly PresetRow[] = [
     requiredConfig: [],
     secretFrom: 'SENDER',
     eventTypeSource: header('X-Shopify-Topic'),
+    // X-Shopify-Event-Id is one merchant's action, which may reach one address as several topics.
     idempotencySource: header('X-Shopify-Webhook-Id'),
     handshake: null,
     docsUrl: 'https://shopify.dev/docs/apps/build/webhooks/subscribe/https',
@@ -51,7 +52,8 @@ export const BUSINESS: readonly PresetRow[] = [
     displayName: 'Adyen',
     type: 'HMAC',
     config: {
-      signature: { in: 'BODY', name: 'notificationItems[0].NotificationRequestItem.additionalData.hmacSignature' },
+      // Without an index: of several items in one body, which Adyen doesn't send, only the first would be proven.
+      signature: { in: 'BODY', name: 'notificationItems.NotificationRequestItem.additionalData.hmacSignature' },
       encoding: 'BASE64',
       keyEncoding: 'HEX',
       signedContent: [
@@ -64,7 +66,7 @@ export const BUSINESS: readonly PresetRow[] = [
         'eventCode',
         'success',
       ]
-        .map((field) => `{json.notificationItems[0].NotificationRequestItem.${field}}`)
+        .map((field) => `{json.notificationItems.NotificationRequestItem.${field}}`)
         .join(':'),
     },
     requiredConfig: [],
@@ -161,7 +163,7 @@ export const BUSINESS: readonly PresetRow[] = [
       toleranceSeconds: 180,
     },
     requiredConfig: [],
-    secretFrom: 'SENDER',
+    secretFrom: 'YOU',
     eventTypeSource: jsonata('event'),
     idempotencySource: null,
     handshake: null,

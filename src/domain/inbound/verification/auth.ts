@@ -84,15 +84,15 @@ const chosen = (input: AuthInput, present: AuthSettings | null) => {
 
 /** A config over another: what it says twice in two spellings it says once, and null is the default. */
 const merged = (defaults: Config, base: Config, given: Config): Config => {
-  const result: Record<string, unknown> = { ...base };
+  const result = new Map<string, unknown>(Object.entries(base));
   for (const [key, value] of Object.entries(normalised(given))) {
-    if (key === 'header') delete result['signature'];
-    if (key === 'signature') delete result['header'];
-    if (value === null) delete result[key];
-    else result[key] = value;
-    if (value === null && Object.hasOwn(defaults, key)) result[key] = defaults[key];
+    if (key === 'header') result.delete('signature');
+    if (key === 'signature') result.delete('header');
+    if (value !== null) result.set(key, value);
+    else if (Object.hasOwn(defaults, key)) result.set(key, defaults[key]);
+    else result.delete(key);
   }
-  return result;
+  return Object.fromEntries(result);
 };
 
 /** One spelling for each setting: `header` for a signature in a header, `timestamp` for a timestampHeader. */
@@ -120,7 +120,8 @@ const wrong = (key: string, message: string): never => {
 
 const completed = (type: InboundAuthType, config: Config, required: readonly string[]): Config => {
   for (const key of [...required, ...requiredOf(type)]) {
-    if (config[key] === undefined && key !== 'verifyToken') wrong(key, `${type} needs ${key}.`);
+    const isGiven = config[key] !== undefined || (key === 'header' && config['signature'] !== undefined);
+    if (!isGiven && key !== 'verifyToken') wrong(key, `${type} needs ${key}.`);
   }
   if (
     (type === 'HMAC' || type === 'ASYMMETRIC') &&

@@ -26,16 +26,15 @@ const text = (least: number, most: number) =>
 const headerName = text(1, 100).regex(/^[\w!#$%&'*+.^`|~-]+$/, 'This is no name of a header.');
 const parameterName = text(1, 100);
 
+const BODY_PLACE =
+  'A place in the body is a plain path: fields joined by dots, others in `backticks`, [0] for an element.';
+
 /** A value's place: a header, a field of the body as a plain path, a query parameter, a field of the signature's header. */
 const placed = (place: { readonly in: string; readonly name: string }, context: z.RefinementCtx): void => {
   if (place.in === 'HEADER' && !headerName.safeParse(place.name).success) {
     context.addIssue(`"${place.name}" is no name of a header.`);
   }
-  if (place.in === 'BODY' && parsePath(place.name) === null) {
-    context.addIssue(
-      'A place in the body is a plain path: fields joined by dots, others in `backticks`, [0] for an element.',
-    );
-  }
+  if (place.in === 'BODY' && parsePath(place.name) === null) context.addIssue(BODY_PLACE);
 };
 
 const signature = z
@@ -61,6 +60,7 @@ const cidrs = z
     ),
     { error: 'This is a list of IP addresses and networks.' },
   )
+  .min(1, 'Name at least one network.')
   .max(500, 'At most 500 networks.');
 
 const toleranceSeconds = z
@@ -172,9 +172,15 @@ export const CONFIG_SCHEMAS = {
     ...everyType,
     username: text(1, 255).refine((name) => !name.includes(':'), 'A user name has no colon.'),
   }),
-  API_KEY: z.strictObject({ ...everyType, header: headerName.optional(), body: text(1, 256).optional() }),
+  API_KEY: z.strictObject({
+    ...everyType,
+    header: headerName.optional(),
+    body: text(1, 256)
+      .refine((path) => parsePath(path) !== null, BODY_PLACE)
+      .optional(),
+  }),
   QUERY_TOKEN: z.strictObject({ ...everyType, param: parameterName.default('token') }),
-  IP_ALLOWLIST: z.strictObject({ ...everyType, cidrs: cidrs.min(1, 'Name at least one network.') }),
+  IP_ALLOWLIST: z.strictObject({ ...everyType, cidrs }),
 } as const satisfies Record<InboundAuthType, z.ZodType>;
 
 export type ConfigOf<Type extends InboundAuthType> = z.infer<(typeof CONFIG_SCHEMAS)[Type]>;

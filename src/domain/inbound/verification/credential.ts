@@ -10,9 +10,10 @@ import type { Verification } from './verification.ts';
 /** Checks what a request presents as it is, against the SHA-256 of the secrets. */
 export type CredentialCheck = (request: InboundRequest, hashes: readonly Buffer[]) => Verification;
 
+/** An empty credential is none. */
 const isOneOf = (presented: string, hashes: readonly Buffer[]): boolean => {
   const hash = hashSecret(presented);
-  return hashes.some((known) => known.length === hash.length && timingSafeEqual(known, hash));
+  return presented !== '' && hashes.some((known) => known.length === hash.length && timingSafeEqual(known, hash));
 };
 
 const missing = (where: string): Verification => rejected('REJECTED_NO_AUTH', `There is no credential in ${where}.`);

@@ -25,6 +25,8 @@ export interface Handshake {
   readonly isUnsigned: boolean;
   readonly method: 'GET' | 'POST';
   readonly answer: (request: InboundRequest, secrets: HandshakeSecrets) => HandshakeAnswer | null;
+  /** Bodies that anybody gets signed by asking for an answer: what is signed of them proves nothing. */
+  readonly isSignedForAnybody?: (body: Buffer) => boolean;
 }
 
 /** Longer than any sender's challenge. */
@@ -125,9 +127,11 @@ const meta: Handshake = {
   },
 };
 
+const X_CHALLENGE = /^[\w+/-]{1,2048}={0,2}$/;
+
 /**
  * The answer is the challenge's HMAC, which anybody may ask for and which signs a body of the same bytes too. So only
- * challenges in base64's letters are answered: no object and no form is spelt in them.
+ * challenges in base64's letters are answered, which spell no event, and a body spelt in them is never taken for one.
  * @see https://docs.x.com/x-api/webhooks/quickstart
  */
 const x: Handshake = {
@@ -137,10 +141,9 @@ const x: Handshake = {
     const challenge = challengeOf(request, 'crc_token');
     const key = keys.at(-1);
     if (request.method !== 'GET' || challenge === null || key === undefined) return null;
-    return /^[\w+/-]+={0,2}$/.test(challenge)
-      ? json({ response_token: `sha256=${hmac(key, challenge, 'base64')}` })
-      : null;
+    return X_CHALLENGE.test(challenge) ? json({ response_token: `sha256=${hmac(key, challenge, 'base64')}` }) : null;
   },
+  isSignedForAnybody: (body) => X_CHALLENGE.test(body.subarray(0, 2 * MAX_CHALLENGE).toString('latin1')),
 };
 
 /** @see https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks#notificationurl-validation */

@@ -82,9 +82,21 @@ export const readAll = (path: Path, value: unknown): readonly unknown[] =>
     [value],
   );
 
-/** The text at the path, of a text, number or boolean; null where there is nothing, or something else. */
-export const textAt = (path: Path, value: unknown): string | null => {
-  const found = readPath(path, value);
-  if (typeof found === 'string') return found;
-  return typeof found === 'number' || typeof found === 'boolean' ? String(found) : null;
+/**
+ * The value that the path reaches where every array on its way without an index has one element, as JSONata reads it;
+ * undefined where that element has none. NOT_PLAIN where arrays have none or several: what is signed of one element must
+ * not vouch for another beside it.
+ */
+export const readOnly = (path: Path, value: unknown): unknown => {
+  const reached = readAll(path, value);
+  return reached.length === 1 ? reached[0] : NOT_PLAIN;
 };
+
+/** A text, or a number or boolean as text; null for everything else. */
+export const asText = (value: unknown): string | null => {
+  if (typeof value === 'string') return value;
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : null;
+};
+
+/** The text at the path as `readOnly` reads it; null where there is nothing, or something else. */
+export const textAt = (path: Path, value: unknown): string | null => asText(readOnly(path, value));

@@ -63,11 +63,14 @@ const spellingOf = ({ type, config }: AuthSettings): KeySpelling | null => {
   return { keyEncoding, keyPrefix };
 };
 
-/** The key's bytes; null for text that is not in the settings' spelling, and where they have none. */
+/** The key's bytes; null for text that is not in the settings' spelling, for an empty key, and where they have none. */
 export const decodeKey = (secret: string, settings: AuthSettings): Buffer | null => {
   const spelling = spellingOf(settings);
-  if (spelling === null) return null;
-  const { keyEncoding, keyPrefix } = spelling;
+  const key = spelling && keyBytes(secret, spelling);
+  return key !== null && key.length > 0 ? key : null;
+};
+
+const keyBytes = (secret: string, { keyEncoding, keyPrefix }: KeySpelling): Buffer | null => {
   const text = keyPrefix !== '' && secret.startsWith(keyPrefix) ? secret.slice(keyPrefix.length) : secret;
   switch (keyEncoding) {
     case 'TEXT':
@@ -91,7 +94,7 @@ export const checkSecret = (settings: AuthSettings, secret: string): string => {
     throw new ValidationError(`${settings.type} has no secret: leave it out.`, SECRET_PATH);
   }
   const text = parseInput(secretText, secret, SECRET_PATH);
-  if (secretForm(settings.type) === 'hash' || (decodeKey(text, settings)?.length ?? 0) > 0) return text;
+  if (secretForm(settings.type) === 'hash' || decodeKey(text, settings) !== null) return text;
   throw new ValidationError('This secret has no key in the spelling that its settings say.', SECRET_PATH);
 };
 

@@ -1,13 +1,18 @@
 import { createHash } from 'node:crypto';
 import { formFields, isForm } from './body.ts';
-import { parsePath, readPath } from './path.ts';
+import { asText, parsePath, readOnly } from './path.ts';
 import type { Path } from './path.ts';
 import { bodyOf, headerOf, queryOf } from './request.ts';
 import type { InboundRequest } from './request.ts';
 
+interface FormPart {
+  readonly kind: 'form';
+}
+
 type Part =
+  | FormPart
   | { readonly kind: 'literal'; readonly text: string }
-  | { readonly kind: 'body' | 'timestamp' | 'id' | 'method' | 'url' | 'path' | 'query' | 'form' }
+  | { readonly kind: 'body' | 'timestamp' | 'id' | 'method' | 'url' | 'path' | 'query' }
   | { readonly kind: 'header'; readonly name: string }
   | { readonly kind: 'json'; readonly path: Path; readonly source: string };
 
@@ -61,8 +66,9 @@ export const fillSignedContent = (
   values: SignedValues,
 ): readonly (Buffer | string)[] | string => {
   const chunks: (Buffer | string)[] = [];
+  const isUrlSigned = contentUses(content, 'url') || contentUses(content, 'query');
   for (const part of content) {
-    const chunk = chunkOf(part, request, values);
+    const chunk = part.kind === 'form' ? formText(request, isUrlSigned) : chunkOf(part, request, values);
     if (chunk === null) return `The request has no {${nameOf(part)}}, which is signed.`;
     chunks.push(chunk);
   }
@@ -74,7 +80,11 @@ const nameOf = (part: Part): string => {
   return part.kind === 'json' ? part.source : part.kind;
 };
 
-const chunkOf = (part: Part, request: InboundRequest, values: SignedValues): Buffer | string | null => {
+const chunkOf = (
+  part: Exclude<Part, FormPart>,
+  request: InboundRequest,
+  values: SignedValues,
+): Buffer | string | null => {
   switch (part.kind) {
     case 'literal':
       return part.text;
@@ -86,8 +96,6 @@ const chunkOf = (part: Part, request: InboundRequest, values: SignedValues): Buf
       return headerOf(request, part.name);
     case 'json':
       return jsonText(part.path, request);
-    case 'form':
-      return formText(request);
     case 'body':
     case 'method':
     case 'url':
@@ -102,17 +110,16 @@ const chunkOf = (part: Part, request: InboundRequest, values: SignedValues): Buf
 /** A missing or null field is empty, as senders that sign fields have it (Adyen's originalReference); a structure is none. */
 const jsonText = (path: Path, request: InboundRequest): string | null => {
   const body = bodyOf(request);
-  const value = body.ok ? (readPath(path, body.value) ?? '') : null;
-  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? String(value) : null;
+  return body.ok ? asText(readOnly(path, body.value) ?? '') : null;
 };
 
 /**
  * A form's names, sorted, each with its value; of a repeated name each value once, sorted. A body that is no form is not
- * covered by this, so its SHA-256 must stand in the signed URL as `bodySHA256`.
+ * covered by this, so its SHA-256 must stand in the URL as `bodySHA256`, and the URL be signed.
  * @see https://www.twilio.com/docs/usage/security#validating-requests
  */
-const formText = (request: InboundRequest): string | null => {
-  const bodyHash = queryOf(request, 'bodySHA256');
+const formText = (request: InboundRequest, isUrlSigned: boolean): string | null => {
+  const bodyHash = isUrlSigned ? queryOf(request, 'bodySHA256') : null;
   if (bodyHash !== null && bodyHash.toLowerCase() !== createHash('sha256').update(request.body).digest('hex'))
     return null;
   if (!isForm(headerOf(request, 'content-type'))) return request.body.length === 0 || bodyHash !== null ? '' : null;

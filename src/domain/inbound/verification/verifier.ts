@@ -57,8 +57,13 @@ export const compileVerifier = (settings: AuthSettings, secrets: VerifierSecrets
     networks === undefined || isAllowed(networks, request.remoteAddress);
   const handshake = name === undefined ? null : HANDSHAKES[name];
   return {
-    verify: (request) =>
-      admits(request) ? check(request) : rejected('REJECTED_IP', `${request.remoteAddress} is not in the allow-list.`),
+    verify: (request) => {
+      if (!admits(request)) return rejected('REJECTED_IP', `${request.remoteAddress} is not in the allow-list.`);
+      const verdict = check(request);
+      return verdict.valid && handshake?.isSignedForAnybody?.(request.body)
+        ? rejected('REJECTED_SIGNATURE', 'Anybody gets such a body signed, as the answer to a handshake.')
+        : verdict;
+    },
     handshake: (request) => (handshake && admits(request) ? handshake.answer(request, { keys, verifyToken }) : null),
     handshakeBeforeVerify: handshake?.isUnsigned ?? false,
     handshakeByGet: handshake?.method === 'GET',
