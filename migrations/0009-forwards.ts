@@ -8,6 +8,8 @@ export class Migration0009Forwards extends Migration {
   override up(): void {
     this.addSql(`alter table delivery_open add column is_forward boolean not null default false`);
     this.addSql(`alter table delivery add column is_forward boolean not null default false`);
+    // What gives up for good frees the key that it claimed.
+    this.addSql(`alter table inbound_open add column key bytea`);
     // What a lane delivers for. A paused inbound webhook receives nothing; what it received before is still forwarded.
     this.addSql(`
 create view lane_target as

@@ -12,6 +12,7 @@ import { createChanges } from './domain/actions/changes.ts';
 import { Desk } from './domain/desk/desk.ts';
 import { deskModule } from './domain/desk/deskModule.ts';
 import { DeskReader } from './domain/desk/deskReader.ts';
+import { ValidationError } from './domain/errors.ts';
 import type { PublishedEvent, Publisher } from './domain/events/event.ts';
 import { Catalogue } from './domain/events/catalogue.ts';
 import { EventTypes } from './domain/events/eventTypes.ts';
@@ -19,6 +20,7 @@ import { publishEventAction } from './domain/events/publishEventAction.ts';
 import { createPublisher } from './domain/events/publisher.ts';
 import { FeedReader } from './domain/feed/feedReader.ts';
 import { DELIVERY_STREAM } from './domain/feed/filter.ts';
+import { Dispatch } from './domain/inbound/dispatch/dispatch.ts';
 import { createHandlerCheck } from './domain/inbound/handlers.ts';
 import { createInbound } from './domain/inbound/inbound.ts';
 import { NO_HANDLERS, PLAIN_EXPRESSIONS } from './domain/inbound/plainExpressions.ts';
@@ -29,8 +31,9 @@ import { Tenants } from './domain/tenants/tenants.ts';
 import { HealthFeed } from './domain/webhooks/healthFeed.ts';
 import { WebhookList } from './domain/webhooks/webhookList.ts';
 import { Webhooks } from './domain/webhooks/webhooks.ts';
-import { openBoss } from './jobs/boss.ts';
+import { DELIVER_QUEUE, DISPATCH_QUEUE, openBoss } from './jobs/boss.ts';
 import { Clock } from './jobs/clock.ts';
+import { DispatchWorker } from './jobs/dispatch/dispatchWorker.ts';
 import { HealthWatch } from './jobs/healthWatch.ts';
 import { Bell } from './jobs/lanes/ring.ts';
 import { LaneWorker } from './jobs/lanes/worker.ts';
@@ -48,6 +51,7 @@ import type { DeliveryOutcome, Metrics } from './platform/metrics.ts';
 import { openNotifications } from './platform/notifications.ts';
 import { AddressPolicy, parseCidrs } from './platform/outbound/addresses.ts';
 import { createSender } from './platform/outbound/sender.ts';
+import { encodeId } from './platform/ids.ts';
 import { checkTarget } from './platform/outbound/target.ts';
 import { databaseProbe } from './platform/outage.ts';
 import { buildSchema } from './schema/index.ts';
@@ -124,8 +128,10 @@ export const startProgram = async (config: Config): Promise<Program> => {
 
     const feed = new FeedReader({ stream: DELIVERY_STREAM, database, notifications, log });
     started.push(() => feed.close());
-    const bell = new Bell(boss, database, log);
+    const bell = new Bell({ boss, database, log, queue: DELIVER_QUEUE, channel: 'hookgraph_ring' });
+    const dispatchBell = new Bell({ boss, database, log, queue: DISPATCH_QUEUE, channel: 'hookgraph_dispatch' });
     started.push(() => bell.flush());
+    started.push(() => dispatchBell.flush());
     const webhookList = new WebhookList(database);
     const healthFeed = new HealthFeed({
       database,
@@ -148,7 +154,13 @@ export const startProgram = async (config: Config): Promise<Program> => {
       checkUrl: (text) => checkTarget(text, policy),
       checkHandler: createHandlerCheck({ actions, ...NO_HANDLERS }),
       expressions: PLAIN_EXPRESSIONS,
-      bell: { ring: () => undefined },
+      bell: {
+        ring: (rings) => {
+          dispatchBell.ring(rings);
+          // Disabled or deleted: what it forwards is to be cancelled as well.
+          bell.ring(rings.filter(({ dueAt }) => dueAt === 0));
+        },
+      },
       mend,
       onKept: () => outbox.poke(),
       maxBodyBytes: config.maxBodyBytes,
@@ -176,7 +188,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
       const healthWatch = new HealthWatch({ database, publisher, bell, healthFeed, log, mend });
       healthWatch.start();
       started.push(() => healthWatch.stop());
-      const clock = new Clock(database, bell, log);
+      const clock = new Clock(database, bell, dispatchBell, log);
       const worker = new LaneWorker({
         database,
         boss,
@@ -197,12 +209,36 @@ export const startProgram = async (config: Config): Promise<Program> => {
         },
         onAnswer: (exchange) => metrics.attemptSeconds.observe(exchange.durationMs / 1000),
       });
+      const dispatchWorker = new DispatchWorker({
+        database,
+        boss,
+        bell: dispatchBell,
+        notifications,
+        log,
+        onSettled: () => outbox.poke(),
+        dispatch: new Dispatch({
+          database,
+          publisher,
+          actions,
+          ...NO_MAPPING,
+          mend,
+          onForwarded: ({ tenantId, webhookId }, dueAt) => bell.ring([{ tenantId, webhookId, dueAt }]),
+          onUnexpected: (error, { id }) =>
+            log.error(
+              { err: error, inboundDelivery: encodeId('inboundDelivery', id) },
+              'a request could not be handled',
+            ),
+          now: Date.now,
+        }),
+      });
       worker.start();
+      dispatchWorker.start();
       clock.start();
       const gauge = setInterval(() => metrics.lanesHeld.set(worker.size), LANE_GAUGE_MS);
       started.push(async () => {
         await clock.stop();
-        await worker.drain(config.drainSeconds * 1000);
+        const limitMs = config.drainSeconds * 1000;
+        await Promise.all([dispatchWorker.drain(limitMs), worker.drain(limitMs)]);
         clearInterval(gauge);
       });
     }
@@ -334,3 +370,8 @@ const countSettled = (metrics: Metrics, batch: readonly Settlement[]): void => {
     if (outcome) metrics.deliveries.inc({ outcome });
   }
 };
+
+const notYet = (): never => {
+  throw new ValidationError('Mappings and workflows are not available yet.');
+};
+const NO_MAPPING = { mapper: { map: notYet }, workflows: { run: notYet } };

@@ -3,6 +3,8 @@ import type { Logger } from '../platform/logs.ts';
 
 /** The queue whose jobs are the lanes of outbound webhooks. */
 export const DELIVER_QUEUE = 'deliver';
+/** Those of inbound webhooks. */
+export const DISPATCH_QUEUE = 'dispatch';
 
 /** A worker that hasn't renewed its lanes for this long is taken for dead, and its lanes are handed out again. */
 const HEARTBEAT_SECONDS = 10;
@@ -18,7 +20,7 @@ export interface BossOptions {
 }
 
 /**
- * pg-boss, started, with its queue. A lane's job says only "this webhook has work": policy `exclusive` on the webhook
+ * pg-boss, started, with its queues. A lane's job says only "this webhook has work": policy `exclusive` on the webhook
  * keeps at most one queued or active, the fetch hands it to one worker, the heartbeat moves it on when that worker dies.
  */
 export const openBoss = async ({ url, poolSize, supervise, log }: BossOptions): Promise<PgBoss> => {
@@ -35,14 +37,16 @@ export const openBoss = async ({ url, poolSize, supervise, log }: BossOptions): 
   boss.on('error', (error) => log.warn({ err: error }, 'pg-boss'));
   boss.on('warning', (warning) => log.debug({ warning }, 'pg-boss warns'));
   await boss.start();
-  await boss.createQueue(DELIVER_QUEUE, {
-    policy: 'exclusive',
-    heartbeatSeconds: HEARTBEAT_SECONDS,
-    expireInSeconds: 86_000,
-    retryLimit: 1_000_000,
-    retryDelay: 0,
-    retentionSeconds: 14 * 86_400,
-    deleteAfterSeconds: 60,
-  });
+  for (const queue of [DELIVER_QUEUE, DISPATCH_QUEUE]) {
+    await boss.createQueue(queue, {
+      policy: 'exclusive',
+      heartbeatSeconds: HEARTBEAT_SECONDS,
+      expireInSeconds: 86_000,
+      retryLimit: 1_000_000,
+      retryDelay: 0,
+      retentionSeconds: 14 * 86_400,
+      deleteAfterSeconds: 60,
+    });
+  }
   return boss;
 };

@@ -1,3 +1,8 @@
+import {
+  dispatchesDueSince,
+  dispatchesWithWork,
+  openDispatchSlice,
+} from '../domain/inbound/dispatch/openDispatches.ts';
 import type { Ring } from '../domain/deliveries/bell.ts';
 import { lanesDue, lanesRecentlyDue, laneSlice, lanesWithWork } from '../domain/deliveries/openDeliveries.ts';
 import type { Database, Sql } from '../platform/database.ts';
@@ -21,6 +26,7 @@ const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 export class Clock {
   readonly #database: Database;
   readonly #bell: Bell;
+  readonly #dispatchBell: Bell;
   readonly #log: Logger;
   #timer: NodeJS.Timeout | undefined;
   #tick: Promise<void> = Promise.resolve();
@@ -28,9 +34,10 @@ export class Clock {
   #everythingAt = 0;
   #isStopped = false;
 
-  constructor(database: Database, bell: Bell, log: Logger) {
+  constructor(database: Database, bell: Bell, dispatchBell: Bell, log: Logger) {
     this.#database = database;
     this.#bell = bell;
+    this.#dispatchBell = dispatchBell;
     this.#log = log;
   }
 
@@ -57,9 +64,12 @@ export class Clock {
           `/*clock_lock*/ select pg_try_advisory_xact_lock($1) as mine`,
           [CLOCK_LOCK],
         );
-        return lock?.mine ? this.#due(sql, now) : [];
+        return lock?.mine
+          ? { deliver: await this.#due(sql, now), dispatch: await this.#dispatchesDue(sql, now) }
+          : { deliver: [], dispatch: [] };
       });
-      if (rings.length > 0) await this.#bell.queue(rings);
+      if (rings.deliver.length > 0) await this.#bell.queue(rings.deliver);
+      if (rings.dispatch.length > 0) await this.#dispatchBell.queue(rings.dispatch);
       if (now - this.#everythingAt >= EVERYTHING_EVERY_MS) {
         this.#everythingAt = now;
         await this.#ringEverything();
@@ -81,13 +91,26 @@ export class Clock {
     return [...byId.values()].filter((lane) => withWork.has(lane.webhookId));
   }
 
+  async #dispatchesDue(sql: Sql, now: number): Promise<Ring[]> {
+    return (await dispatchesDueSince(sql, (this.#lastTickAt || now) - LATE_MS)).map(ringOf);
+  }
+
   async #ringEverything(): Promise<void> {
     for (let after = FIRST_ID; !this.#isStopped;) {
       const slice = await laneSlice(this.#database.sql, after);
-      if (slice.length === 0) return;
+      if (slice.length === 0) break;
       after = slice.at(-1)!;
       const lanes = await lanesWithWork(this.#database.sql, slice);
-      if (lanes.length > 0) await this.#bell.queue(lanes.map((lane) => ({ ...lane, dueAt: 0 })));
+      if (lanes.length > 0) await this.#bell.queue(lanes.map(ringOf));
+    }
+    for (let after = FIRST_ID; !this.#isStopped;) {
+      const slice = await openDispatchSlice(this.#database.sql, after);
+      if (slice.length === 0) return;
+      after = slice.at(-1)!;
+      const lanes = await dispatchesWithWork(this.#database.sql, slice);
+      if (lanes.length > 0) await this.#dispatchBell.queue(lanes.map(ringOf));
     }
   }
 }
+
+const ringOf = (lane: { webhookId: string; tenantId: string }): Ring => ({ ...lane, dueAt: 0 });

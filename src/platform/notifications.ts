@@ -17,6 +17,7 @@ export interface Notifications {
 /** The channels of a hookgraph database; payloads are documented where they are sent. */
 export type Channel =
   | 'hookgraph_ring'
+  | 'hookgraph_dispatch'
   | 'hookgraph_outbox'
   | 'hookgraph_feed'
   | 'hookgraph_webhook'

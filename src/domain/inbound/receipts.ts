@@ -86,8 +86,8 @@ with input as materialized (
     method, path, headers, content_type, decode(body, 'base64'), source_ip, 200, duration_ms, hops
   from decided
 ), opened as (
-  insert into inbound_open (id, tenant_id, webhook_id, next_at, created_at, expires_at)
-  select id, tenant_id, webhook_id, now(), from_epoch_ms(received_at), now() + $2 * interval '1 ms'
+  insert into inbound_open (id, tenant_id, webhook_id, key, next_at, created_at, expires_at)
+  select id, tenant_id, webhook_id, decode(key, 'hex'), now(), from_epoch_ms(received_at), now() + $2 * interval '1 ms'
   from decided where dispatch_status = 'PENDING' order by ord
 ), sampled as (
   update inbound_webhook w set sample = s.sample, sample_armed = false

@@ -3,7 +3,6 @@ import type { PgBoss } from 'pg-boss';
 import type { LaneBell, Ring } from '../../domain/deliveries/bell.ts';
 import type { Database } from '../../platform/database.ts';
 import type { Logger } from '../../platform/logs.ts';
-import { DELIVER_QUEUE } from '../boss.ts';
 
 /** A lane's holder in this process, if there is one: rung without a detour through the database. */
 export interface LocalLanes {
@@ -14,13 +13,23 @@ export interface LocalLanes {
   reconfigure(webhookId: string): void;
 }
 
-/** `hookgraph_ring` payloads: nothing (lanes were queued), or webhook ids with the due time to read again from. */
+/** Payloads of a bell's channel: nothing (lanes were queued), or webhook ids with the due time to read again from. */
 export type RingPayload = readonly (readonly [webhookId: string, dueAt: number])[];
 
 /** Keeps a payload below PostgreSQL's 8,000 bytes: 36 characters of id and 13 of time each. */
 const RINGS_PER_NOTIFY = 130;
 const RINGS_PER_INSERT = 5_000;
 const RETRY_MS = 200;
+
+export interface BellOptions {
+  readonly boss: PgBoss;
+  readonly database: Database;
+  readonly log: Logger;
+  /** One of pg-boss's, of the lanes of one kind. */
+  readonly queue: string;
+  /** On which holders listen. */
+  readonly channel: 'hookgraph_ring' | 'hookgraph_dispatch';
+}
 
 /**
  * Rings lanes: what came while one ring was being sent goes out with the next, so a busy process rings in few statements
@@ -35,14 +44,18 @@ export class Bell implements LaneBell {
   readonly #boss: PgBoss;
   readonly #database: Database;
   readonly #log: Logger;
+  readonly #queue: string;
+  readonly #channel: BellOptions['channel'];
   #local: LocalLanes | null = null;
   #pending = new Map<string, Ring>();
   #sending: Promise<void> | null = null;
 
-  constructor(boss: PgBoss, database: Database, log: Logger) {
+  constructor({ boss, database, log, queue, channel }: BellOptions) {
     this.#boss = boss;
     this.#database = database;
     this.#log = log;
+    this.#queue = queue;
+    this.#channel = channel;
   }
 
   /** Where this process also works lanes. */
@@ -101,7 +114,7 @@ export class Bell implements LaneBell {
   async #insert(rings: readonly Ring[]): Promise<Ring[]> {
     const byJob = new Map(rings.map((ring) => [randomUUID() as string, ring]));
     const inserted = await this.#boss.insert(
-      DELIVER_QUEUE,
+      this.#queue,
       [...byJob].map(([id, { webhookId, tenantId }]) => ({
         id,
         singletonKey: webhookId,
@@ -118,6 +131,6 @@ export class Bell implements LaneBell {
   }
 
   async #notify(payload: string): Promise<void> {
-    await this.#database.sql.query(`/*ring_notify*/ select pg_notify('hookgraph_ring', $1)`, [payload]);
+    await this.#database.sql.query(`/*ring_notify*/ select pg_notify($1, $2)`, [this.#channel, payload]);
   }
 }

@@ -20,18 +20,13 @@ import { Bodies } from './bodies.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { Lane } from './lane.ts';
 import { LaneReader } from './reader.ts';
+import { Leases } from './leases.ts';
+import type { LaneJob } from './leases.ts';
 import type { Bell, LocalLanes, RingPayload } from './ring.ts';
 import { Settler } from './settler.ts';
 import { LaneSweeper } from './sweeper.ts';
 
 const TICK_MS = 50;
-/** Looks for lanes without a ring: those of a dead worker, and those whose NOTIFY was lost. */
-const FETCH_BACKSTOP_MS = 1_000;
-const FETCH_BATCH = 100;
-const MOST_LANES = 5_000;
-const HEARTBEAT_MS = 3_000;
-/** Without a renewal for this long the lanes may be somebody else's: nothing is sent. Below pg-boss's 10 s. */
-const LEASE_MS = 8_000;
 const PARKED =
   'a lane is parked: its holders died again and again. Look at their logs, then change its webhook (or pause and resume it)';
 
@@ -70,14 +65,9 @@ export class LaneWorker implements LocalLanes {
   readonly #dispatcher: Dispatcher;
   readonly #reader: LaneReader;
   readonly #sweeper: LaneSweeper;
-  #fetching: Promise<void> | null = null;
-  #fetchAgain = false;
-  #lastFetch = 0;
-  #leaseRenewedAt = 0;
+  readonly #leases: Leases<Lane>;
   #tick: NodeJS.Timeout | undefined;
-  #heartbeat: NodeJS.Timeout | undefined;
   #isDraining = false;
-  #isRenewing = false;
   readonly #givingUp = new Set<Promise<void>>();
 
   constructor(options: WorkerOptions) {
@@ -99,7 +89,7 @@ export class LaneWorker implements LocalLanes {
       settler: this.#settler,
       headerPrefix: options.headerPrefix,
       userAgent: options.userAgent,
-      maySend: () => Date.now() - this.#leaseRenewedAt < LEASE_MS,
+      maySend: () => this.#leases.areFresh,
       onGone: (lane) => this.reconfigure(lane.webhookId),
       onHeadFailed: (lane) => this.#drop(lane),
       onCircuit: ({ tenantId, webhookId }) =>
@@ -131,6 +121,15 @@ export class LaneWorker implements LocalLanes {
         if (lane.toTell === null) this.#advance(lane);
       },
     });
+    this.#leases = new Leases({
+      boss: options.boss,
+      queue: DELIVER_QUEUE,
+      log: options.log,
+      held: () => [...this.#lanes.values()],
+      begin: (jobs) => this.#begin(jobs),
+      renewed: (lanes) => this.#compareVersions(lanes),
+      onFresh: () => this.#dispatcher.pump(),
+    });
   }
 
   /** Lanes held now. */
@@ -141,7 +140,6 @@ export class LaneWorker implements LocalLanes {
   start(): void {
     const { bell, notifications } = this.#options;
     bell.attach(this);
-    this.#leaseRenewedAt = Date.now();
     notifications.on(
       'hookgraph_ring',
       (payload) => this.#heard(payload),
@@ -152,9 +150,13 @@ export class LaneWorker implements LocalLanes {
       (id) => this.reconfigure(id),
       () => undefined,
     );
+    notifications.on(
+      'hookgraph_inbound',
+      (id) => this.reconfigure(id),
+      () => undefined,
+    );
     this.#tick = setInterval(() => this.#onTick(), TICK_MS);
-    this.#heartbeat = setInterval(() => void this.#renew(), HEARTBEAT_MS);
-    this.fetchSoon();
+    this.#leases.start();
   }
 
   /**
@@ -165,14 +167,14 @@ export class LaneWorker implements LocalLanes {
     const deadline = Date.now() + limitMs;
     this.#isDraining = true;
     this.#reader.stop();
-    await this.#fetching;
+    await this.#leases.stopFetching();
     for (const lane of this.#lanes.values()) this.#drop(lane);
     while (this.#dispatcher.running > 0 && Date.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, 5));
     this.#dispatcher.ignoreAnswers();
     await this.#settler.drain();
     clearInterval(this.#tick);
-    clearInterval(this.#heartbeat);
+    await this.#leases.stop();
     await this.#giveUp([...this.#lanes.values()]);
     await Promise.all(this.#givingUp);
     await this.#options.bell.flush();
@@ -180,7 +182,7 @@ export class LaneWorker implements LocalLanes {
 
   heed(webhookId: string, dueAt: number): boolean {
     const lane = this.#lanes.get(webhookId);
-    if (!lane || lane.isClosing || lane.isLost || this.#isDraining || !this.#hasLease()) return false;
+    if (!lane || lane.isClosing || lane.isLost || this.#isDraining || !this.#leases.areFresh) return false;
     lane.heed(dueAt);
     this.#advance(lane);
     return true;
@@ -196,15 +198,7 @@ export class LaneWorker implements LocalLanes {
   }
 
   fetchSoon(): void {
-    if (this.#isDraining) return;
-    this.#fetchAgain = true;
-    this.#fetching ??= this.#fetch().finally(() => {
-      this.#fetching = null;
-    });
-  }
-
-  #hasLease(): boolean {
-    return Date.now() - this.#leaseRenewedAt < LEASE_MS;
+    this.#leases.fetchSoon();
   }
 
   #heard(payload: string): void {
@@ -224,48 +218,34 @@ export class LaneWorker implements LocalLanes {
     }
   }
 
-  async #fetch(): Promise<void> {
-    const { boss, database, box, log } = this.#options;
-    while (this.#fetchAgain && !this.#isDraining && this.#lanes.size < MOST_LANES) {
-      this.#fetchAgain = false;
-      this.#lastFetch = Date.now();
-      try {
-        const jobs = await boss.fetch<{ webhookId: string; tenantId: string }>(DELIVER_QUEUE, {
-          batchSize: FETCH_BATCH,
-        });
-        if (jobs.length === 0) continue;
-        if (jobs.length === FETCH_BATCH) this.#fetchAgain = true;
-        const ids = jobs.map((job) => job.data.webhookId);
-        await beginLanes(
-          database.sql,
-          jobs.map(({ data, retryCount }) => ({ webhookId: data.webhookId, isOrphaned: retryCount > 0 })),
-        );
-        const destinations = await readDestinations(database.sql, box, ids, log);
-        const now = Date.now();
-        const withoutLane = [];
-        for (const job of jobs) {
-          const destination = destinations.get(job.data.webhookId);
-          if (!destination) {
-            withoutLane.push(job);
-            continue;
-          }
-          const lost = this.#lanes.get(destination.webhookId);
-          if (lost) {
-            lost.isLost = true;
-            this.#forget(lost);
-          }
-          const lane = new Lane(job, destination, now);
-          if (lane.isParked) log.error({ webhookId: lane.webhookId, crashes: lane.crashes }, PARKED);
-          this.#lanes.set(lane.webhookId, lane);
-          this.#advance(lane);
-        }
-        if (withoutLane.length > 0) await boss.complete(DELIVER_QUEUE, withoutLane);
-      } catch (error) {
-        // Jobs that were fetched and not begun come back when their heartbeat runs out.
-        log.warn({ err: error }, 'could not fetch lanes');
-        return;
+  /** Answers those that have no lane any more. */
+  async #begin(jobs: readonly LaneJob[]): Promise<LaneJob[]> {
+    const { database, box, log } = this.#options;
+    await beginLanes(
+      database.sql,
+      jobs.map(({ data, retryCount }) => ({ webhookId: data.webhookId, isOrphaned: retryCount > 0 })),
+    );
+    const ids = jobs.map((job) => job.data.webhookId);
+    const destinations = await readDestinations(database.sql, box, ids, log);
+    const now = Date.now();
+    const empty: LaneJob[] = [];
+    for (const job of jobs) {
+      const destination = destinations.get(job.data.webhookId);
+      if (!destination) {
+        empty.push(job);
+        continue;
       }
+      const lost = this.#lanes.get(destination.webhookId);
+      if (lost) {
+        lost.isLost = true;
+        this.#forget(lost);
+      }
+      const lane = new Lane(job, destination, now);
+      if (lane.isParked) log.error({ webhookId: lane.webhookId, crashes: lane.crashes }, PARKED);
+      this.#lanes.set(lane.webhookId, lane);
+      this.#advance(lane);
     }
+    return empty;
   }
 
   /** Whatever the lane can do next: read ahead, send, cancel or tell. */
@@ -337,7 +317,6 @@ export class LaneWorker implements LocalLanes {
       const giving: Promise<void> = this.#giveUp(idle).finally(() => this.#givingUp.delete(giving));
       this.#givingUp.add(giving);
     }
-    if (now - this.#lastFetch > FETCH_BACKSTOP_MS) this.fetchSoon();
   }
 
   /** Its lease is somebody else's: what is still being sent is settled by compare-and-set. */
@@ -347,7 +326,7 @@ export class LaneWorker implements LocalLanes {
   }
 
   async #giveUp(lanes: readonly Lane[]): Promise<void> {
-    const { database, boss, bell, log } = this.#options;
+    const { database, bell, log } = this.#options;
     for (const lane of lanes) {
       lane.isClosing = true;
       this.#drop(lane);
@@ -364,10 +343,7 @@ export class LaneWorker implements LocalLanes {
         database.sql,
         lanes.map((lane) => lane.parked()),
       );
-      await boss.complete(
-        DELIVER_QUEUE,
-        lanes.map((lane) => lane.job),
-      );
+      await this.#leases.complete(lanes);
       const left = await lanesWithWork(database.sql, ids);
       bell.ring(left.map((lane) => ({ ...lane, dueAt: 0 })));
     } catch (error) {
@@ -375,36 +351,15 @@ export class LaneWorker implements LocalLanes {
     }
   }
 
-  /** Renews every lease by one statement, drops the lost ones, and compares configurations. */
-  async #renew(): Promise<void> {
-    if (this.#isRenewing) return;
-    this.#isRenewing = true;
-    const { boss, database, log } = this.#options;
-    const lanes = [...this.#lanes.values()].filter((lane) => !lane.isClosing);
-    const startedAt = Date.now();
-    try {
-      if (lanes.length > 0) {
-        const renewed = (await boss.touch(
-          DELIVER_QUEUE,
-          lanes.map((lane) => lane.job),
-        )) as { settled?: string[] };
-        const mine = new Set(renewed.settled);
-        for (const lane of lanes) if (!mine.has(lane.job.id)) lane.isLost = true;
-        const versions = await readVersions(
-          database.sql,
-          lanes.map((lane) => lane.webhookId),
-        );
-        for (const lane of lanes) {
-          const version = versions.get(lane.webhookId);
-          if (version !== undefined && version > lane.destination.version) this.reconfigure(lane.webhookId);
-        }
-      }
-      this.#leaseRenewedAt = startedAt;
-      this.#dispatcher.pump();
-    } catch (error) {
-      log.warn({ err: error, lanes: lanes.length }, 'could not renew leases');
-    } finally {
-      this.#isRenewing = false;
+  /** Notifications may have been lost: looks for configurations that are newer than what lanes work with. */
+  async #compareVersions(lanes: readonly Lane[]): Promise<void> {
+    const versions = await readVersions(
+      this.#options.database.sql,
+      lanes.map((lane) => lane.webhookId),
+    );
+    for (const lane of lanes) {
+      const version = versions.get(lane.webhookId);
+      if (version !== undefined && version > lane.destination.version) this.reconfigure(lane.webhookId);
     }
   }
 }
