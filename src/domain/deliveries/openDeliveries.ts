@@ -1,4 +1,5 @@
 import type { Sql } from '../../platform/database.ts';
+import { counting } from '../analytics/counting.ts';
 
 /** An open delivery, as a lane reads it ahead. */
 export interface OpenDelivery {
@@ -194,7 +195,10 @@ with slice as (
   select tenant_id, json_agg(json_build_object('at', floor(epoch_ms(clock_timestamp())), 'd', id, 'w', webhook_id,
     'e', event_id, 'n', $3::text, 't', event_type, 's', 'CANCELLED', 'a', attempts, 'f', is_forward::int) order by seq)::text
   from ended group by tenant_id
-)
+), ${counting(`
+  select tenant_id, webhook_id, event_type, id, case when attempts > 0 then 'RETRYING' end as was,
+    'CANCELLED' as becomes, attempts > 0 as tried, null::smallint as latency
+  from ended where not is_test`)}
 select count(*)::int as cancelled from ended`;
 
 /** Deliveries that one statement cancels. */

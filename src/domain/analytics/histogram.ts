@@ -1,0 +1,52 @@
+/*
+ * Latencies are counted in fixed buckets: whole milliseconds up to 15, then eight to each doubling, so that none is wider than
+ * an eighth of what it begins with. Bounds are integers and never change: what is stored means the same for ever.
+ */
+const PER_DOUBLING_BITS = 3;
+const PER_DOUBLING = 1 << PER_DOUBLING_BITS;
+/** Longer ones count as this long: twice what a webhook can wait for an answer. */
+const MOST_MS = 65_535;
+
+/** The bucket that a latency counts in: 0 to 111. */
+export const latencyBucket = (ms: number): number => {
+  const whole = Math.min(Math.max(Math.round(ms), 0), MOST_MS);
+  if (whole < PER_DOUBLING) return whole;
+  const shift = 31 - Math.clz32(whole) - PER_DOUBLING_BITS;
+  return PER_DOUBLING * shift + (whole >> shift);
+};
+
+/** The shortest and the longest latency, in whole ms, that count in a bucket. */
+export const bucketBounds = (bucket: number): { readonly leastMs: number; readonly mostMs: number } => {
+  if (bucket < PER_DOUBLING) return { leastMs: bucket, mostMs: bucket };
+  const shift = (bucket >> PER_DOUBLING_BITS) - 1;
+  const leastMs = (PER_DOUBLING + (bucket & (PER_DOUBLING - 1))) << shift;
+  return { leastMs, mostMs: leastMs + (1 << shift) - 1 };
+};
+
+/** How many attempts fell into each bucket; what is beyond its end is zero. */
+export type Histogram = readonly number[];
+
+/** Adds `more` to `sum`, which grows as it has to. */
+export const addTo = (sum: number[], more: Histogram): void => {
+  for (let bucket = 0; bucket < more.length; bucket++) sum[bucket] = (sum[bucket] ?? 0) + more[bucket]!;
+};
+
+/**
+ * The latency that a share of all attempts did not exceed (nearest rank), within 6 % and exact up to 15 ms: the middle of the
+ * bucket that holds it. Null where nothing was counted.
+ *
+ * @param share in (0, 1]
+ */
+export const percentile = (histogram: Histogram, share: number): number | null => {
+  let total = 0;
+  for (const count of histogram) total += count;
+  if (total <= 0) return null;
+  let left = Math.ceil(total * share);
+  for (let bucket = 0; bucket < histogram.length; bucket++) {
+    left -= histogram[bucket]!;
+    if (left > 0) continue;
+    const { leastMs, mostMs } = bucketBounds(bucket);
+    return (leastMs + mostMs) >> 1;
+  }
+  return null;
+};
