@@ -38,6 +38,7 @@ import { HealthWatch } from './jobs/healthWatch.ts';
 import { Bell } from './jobs/lanes/ring.ts';
 import { LaneWorker } from './jobs/lanes/worker.ts';
 import { Retention } from './jobs/retention.ts';
+import { RollupFold } from './jobs/rollupFold.ts';
 import { createOutboxBell, createSequencer } from './jobs/sequencer.ts';
 import { clientAddresses, originOf } from './platform/clientAddress.ts';
 import { watchClock } from './platform/clockOffset.ts';
@@ -189,6 +190,10 @@ export const startProgram = async (config: Config): Promise<Program> => {
       healthWatch.start();
       started.push(() => healthWatch.stop());
       const clock = new Clock(database, bell, dispatchBell, log);
+      const rollupFold = new RollupFold(database, log);
+      rollupFold.start();
+      started.push(() => rollupFold.stop());
+      const clock = new Clock(database, bell, log);
       const worker = new LaneWorker({
         database,
         boss,

@@ -7,6 +7,7 @@ import './webhook.ts';
 import './webhookMutations.ts';
 import './delivery.ts';
 import './deliveryRetry.ts';
+import './analytics.ts';
 import './event.ts';
 import './eventType.ts';
 import './feed.ts';

@@ -56,6 +56,11 @@ const WebhookHealth = builder.objectRef<Webhook>('WebhookHealth').implement({
         return health === null ? 'HEALTHY' : healthStatus(status, health);
       },
     }),
+    successRate: t.float({
+      nullable: true,
+      description: '0 to 1, of the deliveries of the last 24 hours that succeeded or failed so far; null without any.',
+      resolve: ({ id }, _args, { loaders }) => loaders.successRate.load(id),
+    }),
     consecutiveFailures: t.int({
       description: 'Failed attempts since the last success, or since it was enabled.',
       resolve: async ({ id }, _args, { loaders }) => (await loaders.health.load(id))?.consecutiveFailures ?? 0,
@@ -102,7 +107,8 @@ const WebhookHealth = builder.objectRef<Webhook>('WebhookHealth').implement({
         circuitState((await loaders.health.load(id))?.circuitUntil?.getTime() ?? null, Date.now()),
     }),
     pendingCount: t.int({
-      description: 'Deliveries that wait for their first or next attempt.',
+      description:
+        'Deliveries that wait for their first or next attempt, held ones too. Exact up to 10,000, which stands for more as well.',
       resolve: ({ id }, _args, { loaders }) => loaders.pending.load(id),
     }),
   }),

@@ -1,0 +1,272 @@
+import * as fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { schema } from '../mikro-orm.config.ts';
+import { totalOf } from '../src/domain/analytics/counts.ts';
+import { foldOnce, MOST_TYPES, OTHER_TYPES, removeExpiredRollups } from '../src/domain/analytics/fold.ts';
+import { DAY, GRAINS, HOUR, KEPT, MINUTE, minuteOf, WHOLE_TENANT } from '../src/domain/analytics/grain.ts';
+import { bucketBounds, latencyBucket, percentile } from '../src/domain/analytics/histogram.ts';
+import { readRates, readTimelines, readTotals, readTypes } from '../src/domain/analytics/rollups.ts';
+import { segmentsOf } from '../src/domain/analytics/window.ts';
+import type { AnalyticsWindow } from '../src/domain/analytics/window.ts';
+import { openDatabase } from '../src/platform/database.ts';
+import type { Database } from '../src/platform/database.ts';
+import { newId } from '../src/platform/ids.ts';
+import { createTestDatabase } from './harness/database.ts';
+import type { TestDatabase } from './harness/database.ts';
+import { startGraphql } from './harness/graphql.ts';
+
+describe('the histogram', () => {
+  it('has buckets that follow each other without a gap, each at most an eighth wide', () => {
+    let next = 0;
+    for (let bucket = 0; bucket < 112; bucket++) {
+      const { leastMs, mostMs } = bucketBounds(bucket);
+      expect(leastMs).toBe(next);
+      expect(mostMs - leastMs).toBeLessThanOrEqual(leastMs / 8);
+      for (const ms of [leastMs, mostMs]) expect(latencyBucket(ms)).toBe(bucket);
+      next = mostMs + 1;
+    }
+    expect(latencyBucket(10_000_000)).toBe(111);
+    expect(latencyBucket(-1)).toBe(0);
+  });
+
+  it('gives percentiles that lie in the bucket of the exact one', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 0, max: 31_000 })), { minLength: 1 }),
+        fc.constantFrom(0.5, 0.95, 0.99, 1),
+        (latencies, share) => {
+          const histogram: number[] = [];
+          for (const ms of latencies) {
+            const bucket = latencyBucket(ms);
+            while (histogram.length <= bucket) histogram.push(0);
+            histogram[bucket]!++;
+          }
+          const exact = latencies.toSorted((a, b) => a - b)[Math.ceil(latencies.length * share) - 1]!;
+          const { leastMs, mostMs } = bucketBounds(latencyBucket(exact));
+          const told = percentile(histogram, share)!;
+          expect(told).toBeGreaterThanOrEqual(leastMs);
+          expect(told).toBeLessThanOrEqual(mostMs);
+          expect(Math.abs(told - exact)).toBeLessThanOrEqual(exact * 0.125);
+        },
+      ),
+    );
+    expect(percentile([], 0.5)).toBeNull();
+    expect(percentile([0, 0], 0.5)).toBeNull();
+  });
+});
+
+describe('a window', () => {
+  it('is cut into stretches that are the window, each aligned to its grain, and as few as can be', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 10 * DAY }),
+        fc.integer({ min: 1, max: 40 * DAY }),
+        fc.constantFrom(...GRAINS),
+        (from, length, longest) => {
+          const segments = segmentsOf({ from, to: from + length, bucket: HOUR }, longest);
+          let at = from;
+          for (const segment of segments) {
+            expect(segment.from).toBe(at);
+            expect(segment.from % segment.grain).toBe(0);
+            expect(segment.to % segment.grain).toBe(0);
+            expect(segment.grain).toBeLessThanOrEqual(longest);
+            if (segment.grain < longest) expect((segment.to - segment.from) / segment.grain).toBeLessThan(120);
+            at = segment.to;
+          }
+          expect(at).toBe(from + length);
+          expect(segments.length).toBeLessThanOrEqual(5);
+        },
+      ),
+    );
+  });
+});
+
+describe('folding', () => {
+  let own: TestDatabase;
+  let database: Database;
+  beforeAll(async () => {
+    own = await createTestDatabase();
+    database = await openDatabase({ url: own.url, poolSize: 3, schema });
+  });
+  afterAll(async () => {
+    await database.close();
+    await own.drop();
+  });
+
+  const now = Date.now();
+  const today = minuteOf(now);
+
+  interface Fresh {
+    readonly webhook: number;
+    readonly type: string;
+    readonly ago: number;
+    readonly counts: readonly [number, number, number, number, number];
+    readonly latencies: readonly number[];
+  }
+
+  const add = async (tenantId: string, webhooks: readonly string[], rows: readonly Fresh[]): Promise<void> => {
+    for (const { webhook, type, ago, counts, latencies } of rows) {
+      await database.sql.query(
+        `insert into rollup_outbox (tenant_id, webhook_id, event_type, minute, delivered, abandoned, cancelled, retrying, failed, latencies)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+        [tenantId, webhooks[webhook], type, today - ago, ...counts, latencies.map(latencyBucket)],
+      );
+    }
+  };
+
+  const foldAll = async (): Promise<void> => {
+    while (((await foldOnce(database, now)) ?? 0) > 0);
+  };
+
+  it('changes no figure, in whatever portions it is done, for any range and bucket', async () => {
+    const count = fc.integer({ min: -3, max: 9 });
+    const row = fc.record({
+      webhook: fc.integer({ min: 0, max: 1 }),
+      type: fc.constantFrom('a.b', 'c.d', 'e'),
+      ago: fc.oneof(fc.integer({ min: 0, max: 90 }), fc.integer({ min: 0, max: 2 * DAY - 1 })),
+      counts: fc.tuple(count, count, count, count, count),
+      latencies: fc.array(fc.integer({ min: 0, max: 30_000 }), { maxLength: 4 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(row, { minLength: 1, maxLength: 12 }),
+        fc.array(row, { maxLength: 6 }),
+        fc.integer({ min: 0, max: DAY }),
+        fc.integer({ min: 1, max: DAY }),
+        fc.constantFrom(MINUTE, HOUR, DAY),
+        async (before, after, end, length, bucket) => {
+          const tenantId = newId();
+          const webhooks = [newId(), newId()];
+          const window: AnalyticsWindow = { from: today - end - length + 1, to: today - end + 1, bucket };
+          const figures = async (): Promise<unknown> => {
+            const all = [];
+            for (const ids of [webhooks, [WHOLE_TENANT]]) {
+              const totals = await readTotals(database.sql, tenantId, ids, window);
+              const timelines = await readTimelines(database.sql, tenantId, ids, window);
+              const types = await readTypes(database.sql, tenantId, ids, window);
+              all.push(
+                ids.map((id) => [
+                  totals.get(id),
+                  [...(timelines.get(id) ?? [])].sort(([a], [b]) => a - b),
+                  types.get(id)?.sort((a, b) => (a.eventType < b.eventType ? -1 : 1)),
+                ]),
+              );
+            }
+            return [all, await readRates(database.sql, tenantId, webhooks, window)];
+          };
+          await add(tenantId, webhooks, before);
+          const fresh = await figures();
+          await foldAll();
+          expect(await figures()).toEqual(fresh);
+
+          await add(tenantId, webhooks, after);
+          const both = await figures();
+          await foldAll();
+          expect(await figures()).toEqual(both);
+
+          const mine = [...before, ...after].filter(({ ago }) => today - ago >= window.from && today - ago < window.to);
+          const total = (await readTotals(database.sql, tenantId, [WHOLE_TENANT], window)).get(WHOLE_TENANT);
+          expect(total?.failed ?? 0).toBe(mine.reduce((sum, { counts }) => sum + counts[4], 0));
+          const attempts = mine.reduce((sum, { latencies }) => sum + latencies.length, 0);
+          expect((total?.latency ?? []).reduce((sum, of) => sum + of, 0)).toBe(attempts);
+        },
+      ),
+      { numRuns: 25 },
+    );
+  });
+
+  it('counts each row once, though several processes fold at the same time', async () => {
+    const tenantId = newId();
+    const webhook = newId();
+    await add(
+      tenantId,
+      [webhook],
+      Array.from({ length: 300 }, (_, n) => ({
+        webhook: 0,
+        type: 'a',
+        ago: n % 7,
+        counts: [1, 0, 0, 0, 0],
+        latencies: [n],
+      })),
+    );
+    await Promise.all([1, 2, 3].map(() => foldAll()));
+    const window = { from: today - 60, to: today + 1, bucket: MINUTE } as const;
+    expect((await readTotals(database.sql, tenantId, [webhook], window)).get(webhook)).toMatchObject({
+      delivered: 300,
+    });
+    expect(await database.sql.query(`select from rollup_outbox where tenant_id = $1`, [tenantId])).toHaveLength(0);
+  });
+
+  it('has counts for a bounded number of types a day, and takes out of a count what was put there', async () => {
+    const tenantId = newId();
+    const webhook = newId();
+    const many = Array.from({ length: MOST_TYPES + 50 }, (_, n) => `type.n${n}`);
+    const rows = (counts: Fresh['counts']): Fresh[] =>
+      many.map((type) => ({ webhook: 0, type, ago: 0, counts, latencies: [] }));
+    await add(tenantId, [webhook], rows([0, 0, 0, 1, 1]));
+    await foldAll();
+    const window = { from: today - 60, to: today + 1, bucket: MINUTE } as const;
+    const types = (await readTypes(database.sql, tenantId, [webhook], window)).get(webhook)!;
+    expect(types).toHaveLength(MOST_TYPES + 1);
+    expect(types.find(({ eventType }) => eventType === OTHER_TYPES)).toMatchObject({ retrying: 50 });
+
+    await add(tenantId, [webhook], rows([1, 0, 0, -1, -1]));
+    await foldAll();
+    const settled = (await readTypes(database.sql, tenantId, [webhook], window)).get(webhook)!;
+    expect(settled.reduce((sum, counts) => sum + totalOf(counts), 0)).toBe(many.length);
+    for (const counts of settled) {
+      expect(counts).toMatchObject({ retrying: 0, failed: 0, delivered: counts.eventType === OTHER_TYPES ? 50 : 1 });
+    }
+  });
+
+  it('keeps minutes for days, hours for months and days for more than a year', async () => {
+    const tenantId = newId();
+    const webhook = newId();
+    const ages = [0, KEPT[MINUTE] + DAY, KEPT[HOUR] + 2 * DAY, 365 * DAY, KEPT[DAY] + 3 * DAY];
+    await add(
+      tenantId,
+      [webhook],
+      ages.map((ago) => ({ webhook: 0, type: 'a', ago, counts: [1, 0, 0, 0, 0], latencies: [] })),
+    );
+    await foldAll();
+    const rowsOf = async (grain: number): Promise<number> =>
+      (
+        await database.sql.query(`select from rollup where tenant_id = $1 and webhook_id = $2 and grain = $3`, [
+          tenantId,
+          webhook,
+          grain,
+        ])
+      ).length;
+    expect([await rowsOf(MINUTE), await rowsOf(HOUR), await rowsOf(DAY)]).toEqual([1, 2, 4]);
+    // A week later the minutes are gone, half a year later the hours; the days of last year stay.
+    await removeExpiredRollups(database.sql, now + 7 * DAY * 60_000);
+    expect([await rowsOf(MINUTE), await rowsOf(HOUR), await rowsOf(DAY)]).toEqual([0, 2, 4]);
+    await removeExpiredRollups(database.sql, now + 180 * DAY * 60_000);
+    expect([await rowsOf(MINUTE), await rowsOf(HOUR), await rowsOf(DAY)]).toEqual([0, 0, 3]);
+  });
+});
+
+describe('reading', () => {
+  it('costs as many statements for a page of webhooks as for one', async () => {
+    const harness = await startGraphql();
+    try {
+      const page = (first: number): Promise<number> =>
+        harness.statementsOf(() =>
+          harness.post(
+            `{ webhooks(first: ${first}) { nodes { health { successRate pendingCount } analytics { total byEventType { count } timeline { succeeded } } } } }`,
+          ),
+        );
+      for (let n = 0; n < 12; n++) {
+        await harness.post(
+          `mutation { webhookCreate(input: { name: "W", url: "https://hooks.acme.example", eventTypes: ["ticket.*"] }) { __typename } }`,
+        );
+      }
+      await page(1);
+      const one = await page(1);
+      expect(one).toBeGreaterThan(4);
+      expect(await page(12)).toBeLessThanOrEqual(one + 2);
+    } finally {
+      await harness.close();
+    }
+  });
+});
