@@ -193,7 +193,6 @@ export const startProgram = async (config: Config): Promise<Program> => {
       const rollupFold = new RollupFold(database, log);
       rollupFold.start();
       started.push(() => rollupFold.stop());
-      const clock = new Clock(database, bell, log);
       const worker = new LaneWorker({
         database,
         boss,
