@@ -135,6 +135,26 @@ describe('analytics', () => {
     }
   });
 
+  it('follow a delivery that is sent again', async () => {
+    const tenant = await newTenant();
+    const type = await tenant.registerType();
+    scene.receiver.answer = () => ({ status: 500 });
+    const { id } = await tenant.createWebhook(scene.receiver.url, [type], { retrySchedule: [] });
+    await tenant.publish(type);
+    const [abandoned] = await tenant.reached(id, 'ABANDONED');
+    await foldAll();
+    await tenant.update(id, { isActive: false });
+    await tenant.graphql(`mutation ($id: ID!) { deliveryRetry(id: $id) { __typename } }`, { id: abandoned.id });
+    expect(statuses((await ofWebhook(tenant, id)).analytics)).toEqual({ RETRYING: 1 });
+    scene.receiver.answer = () => ({});
+    await tenant.update(id, { isActive: true });
+    await tenant.reached(id, 'DELIVERED');
+    await foldAll();
+    const { analytics, health } = await ofWebhook(tenant, id);
+    expect(analytics).toMatchObject({ total: 1, byStatus: [{ status: 'DELIVERED', count: 1 }], successRate: 1 });
+    expect(health.successRate).toBe(1);
+  });
+
   it('count what is cancelled, and keep what a deleted webhook had in the figures of the tenant', async () => {
     const tenant = await newTenant();
     const type = await tenant.registerType();

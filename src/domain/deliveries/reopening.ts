@@ -1,3 +1,4 @@
+import { counting } from '../analytics/counting.ts';
 import type { DeliveryStatus } from './delivery.ts';
 import { MAX_OPEN_MS } from './schedule.ts';
 
@@ -40,7 +41,7 @@ opened as (
   returning webhook_id
 )`;
 
-/** The part that tells the feed what became of the rows of `again`. */
+/** The parts that tell the feed what became of the rows of `again`, and count it. */
 export const TELLING_AGAIN = `
 feed as (
   insert into feed_outbox (tenant_id, changes)
@@ -48,4 +49,7 @@ feed as (
     'e', event_id, 'n', webhook_name, 't', event_type, 's', case when webhook_status = 'PAUSED' then 'HELD'
       when attempts = 0 then 'PENDING' else 'RETRYING' end, 'a', attempts) order by id)::text
   from again group by tenant_id
-)`;
+), ${counting(`
+  select tenant_id, webhook_id, event_type, id, status as was, case when attempts > 0 then 'RETRYING' end as becomes,
+    attempts > 0 as tried, null::smallint as latency
+  from again`)}`;
