@@ -55,6 +55,7 @@ import { createSender } from './platform/outbound/sender.ts';
 import { encodeId } from './platform/ids.ts';
 import { checkTarget } from './platform/outbound/target.ts';
 import { databaseProbe } from './platform/outage.ts';
+import { createReceivers } from './receivers/receivers.ts';
 import { buildSchema } from './schema/index.ts';
 import { createGraphqlServer } from './schema/server.ts';
 
@@ -301,6 +302,13 @@ export const startProgram = async (config: Config): Promise<Program> => {
         handler: (request, response) => graphql.handler(request, response),
         onUpgrade: (request, socket, head) => graphql.upgrade(request, socket, head),
       });
+    }
+
+    if (config.roles.has('receiver')) {
+      const { tenantSlug, publicUrl, maxBodyBytes, headerPrefix } = config;
+      routes.push(
+        ...createReceivers({ inbound, tenantSlug, publicUrl, maxBodyBytes, headerPrefix, clientOf, metrics, log }),
+      );
     }
 
     let isReady = false;

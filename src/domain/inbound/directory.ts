@@ -25,6 +25,8 @@ export interface InboundReceiver {
   readonly verifier: Verifier;
   /** Names under which it expects credentials. */
   readonly credentialNames: CredentialNames;
+  /** Whether judging a request hashes its body, which takes a time that can be measured. */
+  readonly hashesBody: boolean;
   /** Event types let through, in lower case; empty: all. */
   readonly events: ReadonlySet<string>;
   readonly eventTypeSource: ValueSource | null;
@@ -153,6 +155,7 @@ const receiverOf = (row: ReceiverRow, secrets: SecretBox): InboundReceiver => ({
     },
     secrets,
   ),
+  hashesBody: row.auth_type === 'HMAC' || row.auth_type === 'STANDARD_WEBHOOKS',
   events: new Set(row.events),
   eventTypeSource: sourceOf(row.event_type_source),
   idempotencySource: sourceOf(row.idempotency_source),

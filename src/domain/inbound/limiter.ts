@@ -23,19 +23,21 @@ export class Limiter {
   /** Takes one of the key's places; answers 0 where there was one, else the milliseconds until there is. */
   take(key: string, { burst, perMinute }: Rate, now: number): number {
     const interval = MINUTE_MS / perMinute;
+    const waitMs = this.wait(key, { burst, perMinute }, now);
+    if (waitMs > 0) return waitMs;
     const arrival = this.#arrivals.get(key);
-    const at = Math.max(arrival?.at ?? now, now);
-    const waitMs = at + interval - burst * interval - now;
-    // A thousandth of a place: sums of intervals are not exact.
-    if (waitMs > interval / 1_000) return waitMs;
-    if (arrival) arrival.at = at + interval;
-    else this.#arrivals.set(key, { at: at + interval });
+    const at = Math.max(arrival?.at ?? now, now) + interval;
+    if (arrival) arrival.at = at;
+    else this.#arrivals.set(key, { at });
     return 0;
   }
 
-  /** Whether the key is out of places, without taking one. */
-  isEmpty(key: string, { burst, perMinute }: Rate, now: number): boolean {
+  /** Milliseconds until the key has a place, 0 where it has one; takes none. */
+  wait(key: string, { burst, perMinute }: Rate, now: number): number {
     const interval = MINUTE_MS / perMinute;
-    return (this.#arrivals.get(key)?.at ?? now) + interval - burst * interval > now + interval / 1_000;
+    const at = Math.max(this.#arrivals.get(key)?.at ?? now, now);
+    const waitMs = at + interval - burst * interval - now;
+    // A thousandth of a place: sums of intervals are not exact.
+    return waitMs > interval / 1_000 ? waitMs : 0;
   }
 }

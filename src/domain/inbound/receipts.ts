@@ -14,7 +14,7 @@ export interface NewReceipt {
   readonly receivedAt: number;
   readonly eventType: string | null;
   /** PENDING waits for a dispatcher; the others are final. */
-  readonly status: Extract<DispatchStatus, 'PENDING' | 'DISPATCHED' | 'IGNORED' | 'HANDSHAKE'>;
+  readonly status: Extract<DispatchStatus, 'PENDING' | 'DISPATCHED' | 'IGNORED'>;
   /** Claims the key: the first with it is dispatched, those that follow within the window are duplicates. */
   readonly idempotency: IdempotencyClaim | null;
   readonly method: string;
@@ -128,8 +128,7 @@ export interface ReceiptsOptions {
 
 /**
  * Keeps what was received. Requests that come while a commit runs share the next one, up to 100 of them or 4 MiB; none
- * waits while no commit runs. Where a shared commit fails each of its requests is tried alone, so that nobody fails for
- * another.
+ * waits while no commit runs. Where a shared commit fails for what is in it, each of its requests is tried alone, so that nobody fails for another.
  */
 export class Receipts {
   readonly #options: ReceiptsOptions;
@@ -176,7 +175,7 @@ export class Receipts {
         return write(database.sql, receipts);
       });
     } catch (error) {
-      if (group.length === 1) group[0]!.reject(error);
+      if (group.length === 1 || !isRefusedData(error)) for (const { reject } of group) reject(error);
       else for (const one of group) await this.#commit([one]);
       return;
     }
@@ -193,6 +192,9 @@ export class Receipts {
     if (rows.length > 0) onKept();
   }
 }
+
+/** Class 22 is a value that PostgreSQL doesn't take, 23 one that contradicts what is there; nothing else is one request's fault. */
+const isRefusedData = (error: unknown): boolean => /^2[23]/.test((error as { code?: string }).code ?? '');
 
 const write = (sql: Sql, receipts: readonly NewReceipt[]): Promise<ReceiptRow[]> =>
   sql.query<ReceiptRow>(RECEIVE, [JSON.stringify(receipts.map(inputRow)), MAX_OPEN_MS]);

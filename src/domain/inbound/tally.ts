@@ -17,15 +17,14 @@ export const REFUSAL_CAUSES = [
 ] as const;
 export type RefusalCause = (typeof REFUSAL_CAUSES)[number];
 
-/** A refused request. It has no body here: nobody vouches for it. */
-export interface Refusal {
-  readonly cause: RefusalCause;
+/** A request of which no body is kept: one that was refused, for whose body nobody vouches, or a handshake. */
+export interface BodylessRequest {
   readonly tenantId: string;
   readonly webhookId: string;
   readonly webhookName: string;
   readonly receivedAt: number;
   readonly authStatus: AuthStatus;
-  readonly dispatchStatus: Extract<DispatchStatus, 'REJECTED' | 'RATE_LIMITED'>;
+  readonly dispatchStatus: Extract<DispatchStatus, 'REJECTED' | 'RATE_LIMITED' | 'HANDSHAKE'>;
   readonly method: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -33,6 +32,8 @@ export interface Refusal {
   readonly sourceIp: string;
   readonly responseStatus: number;
   readonly durationMs: number;
+  /** JSON, for the webhook's owner; null for nothing. */
+  readonly outcome: Readonly<Record<string, unknown>> | null;
 }
 
 type Counts = { [Cause in RefusalCause]?: number } & { deliveries?: number; last_delivery_at?: number };
@@ -41,9 +42,11 @@ type Counts = { [Cause in RefusalCause]?: number } & { deliveries?: number; last
 const RECORDED_A_MINUTE = 20;
 const MINUTE_MS = 60_000;
 const FLUSH_MS = 1_000;
-/** Webhooks whose refusals are watched at once; more than this in one minute, and the longest idle begins anew. */
+/** Webhooks whose requests are watched at once; more than this in one minute, and the longest idle begins anew. */
 const WATCHED = 50_000;
-/** Recorded refusals that wait to be written; a database that is away must not fill the memory. */
+/** The statement compares each of its webhooks with each. */
+const COUNTED_AT_ONCE = 500;
+/** Records that wait to be written; a database that is away must not fill the memory. */
 const MOST_WAITING = 5_000;
 
 const RECORD = `/*inbound_refuse*/
@@ -51,14 +54,15 @@ with input as materialized (
   select * from json_to_recordset($1::json) as input(
     ord int, id uuid, tenant_id uuid, webhook_id uuid, received_at float8, auth_status text, dispatch_status text,
     method text, path text, headers text, content_type text, source_ip text, response_status int, duration_ms int,
-    change text)
+    outcome text, change text)
 ), kept as (
   insert into inbound_delivery
     (id, tenant_id, webhook_id, received_at, auth_status, dispatch_status, method, path, headers, content_type, source_ip,
-     response_status, duration_ms)
+     response_status, duration_ms, handler_outcome)
   select id, tenant_id, webhook_id, from_epoch_ms(received_at), auth_status, dispatch_status, method, path, headers,
-    content_type, source_ip, response_status, duration_ms
+    content_type, source_ip, response_status, duration_ms, outcome
   from input
+  on conflict (id) do nothing
 )
 insert into feed_outbox (tenant_id, kind, changes)
 select tenant_id, 1, '[' || string_agg(change, ',' order by ord) || ']' from input group by tenant_id`;
@@ -85,6 +89,8 @@ update inbound_counter c set
 from locked l join input i on i.webhook_id = l.webhook_id
 where c.webhook_id = l.webhook_id`;
 
+type Recorded = BodylessRequest & { readonly id: string };
+
 export interface TallyOptions {
   readonly database: Pick<Database, 'sql'>;
   readonly log: Logger;
@@ -96,13 +102,13 @@ export interface TallyOptions {
 
 /**
  * Counts what a process receives and refuses, in memory, and writes it once a second: a flood costs an addition each.
- * Of each webhook and cause the first 20 refusals a minute are recorded too. A process that is killed loses the
+ * Of each webhook and cause the first 20 refusals a minute are recorded too, and the first 20 handshakes. A process that is killed loses the
  * counts, and the refusals, of its last second; what was accepted is never among that.
  */
 export class Tally {
   readonly #options: TallyOptions;
   #counts = new Map<string, Counts>();
-  #records: Refusal[] = [];
+  #records: Recorded[] = [];
   readonly #recorded = new LRUCache<string, { minute: number; count: number }>({ max: WATCHED });
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
@@ -123,7 +129,20 @@ export class Tally {
   refused(webhookId: string, cause: RefusalCause, now: number): boolean {
     const counts = this.#countsOf(webhookId);
     counts[cause] = (counts[cause] ?? 0) + 1;
-    const key = `${webhookId} ${cause}`;
+    return this.#isAmongFirst(`${webhookId} ${cause}`, now);
+  }
+
+  /** Whether the next handshake of this webhook is to be told. */
+  handshaken(webhookId: string, now: number): boolean {
+    return this.#isAmongFirst(`${webhookId} handshake`, now);
+  }
+
+  record(request: BodylessRequest): void {
+    if (this.#records.length < MOST_WAITING) this.#records.push({ ...request, id: newId() });
+    this.#schedule();
+  }
+
+  #isAmongFirst(key: string, now: number): boolean {
     const minute = Math.floor(now / MINUTE_MS);
     const recorded = this.#recorded.get(key);
     if (recorded?.minute !== minute) {
@@ -131,11 +150,6 @@ export class Tally {
       return true;
     }
     return ++recorded.count <= RECORDED_A_MINUTE;
-  }
-
-  record(refusal: Refusal): void {
-    if (this.#records.length < MOST_WAITING) this.#records.push(refusal);
-    this.#schedule();
   }
 
   /** Writes what is still in memory. */
@@ -165,7 +179,7 @@ export class Tally {
     }, FLUSH_MS);
   }
 
-  /** What could not be written is kept for the next time; by its ids a refusal is never written twice. */
+  /** What could not be written is kept for the next time; by its id a record is never written twice. */
   async #flush(): Promise<void> {
     const counts = this.#counts;
     const records = this.#records;
@@ -180,25 +194,31 @@ export class Tally {
       if (counts.size > 0) await this.#count(counts);
       this.#isFailing = false;
     } catch (error) {
-      if (!this.#isFailing) this.#options.log.warn({ err: error }, 'Could not write what was refused; trying again.');
+      if (!this.#isFailing) this.#options.log.warn({ err: error }, 'could not write what was refused; trying again');
       this.#isFailing = true;
       this.#records.unshift(...records.slice(0, MOST_WAITING - this.#records.length));
       for (const [webhookId, before] of counts) merge(this.#countsOf(webhookId), before);
     }
   }
 
-  async #record(refusals: readonly Refusal[]): Promise<void> {
+  async #record(records: readonly Recorded[]): Promise<void> {
     const { database, mend } = this.#options;
-    const values = [JSON.stringify(refusals.map(inputRow))];
+    const values = [JSON.stringify(records.map(inputRow))];
     await database.sql.query(RECORD, values).catch(async (error: unknown) => {
       if (!(await mend(error))) throw error;
       await database.sql.query(RECORD, values);
     });
   }
 
-  async #count(counts: ReadonlyMap<string, Counts>): Promise<void> {
-    const rows = [...counts].map(([webhookId, its]) => ({ webhook_id: webhookId, ...its }));
-    await this.#options.database.sql.query(COUNT, [JSON.stringify(rows)]);
+  /** Takes out what is written. */
+  async #count(counts: Map<string, Counts>): Promise<void> {
+    const all = [...counts];
+    for (let from = 0; from < all.length; from += COUNTED_AT_ONCE) {
+      const some = all.slice(from, from + COUNTED_AT_ONCE);
+      const rows = some.map(([webhookId, its]) => ({ webhook_id: webhookId, ...its }));
+      await this.#options.database.sql.query(COUNT, [JSON.stringify(rows)]);
+      for (const [webhookId] of some) counts.delete(webhookId);
+    }
   }
 }
 
@@ -211,33 +231,34 @@ const merge = (into: Counts, from: Counts): void => {
   }
 };
 
-const inputRow = (refusal: Refusal, ord: number): Record<string, unknown> => {
-  const id = newId();
+const inputRow = (record: Recorded, ord: number): Record<string, unknown> => {
+  const { id } = record;
   const change: InboundChange = {
-    at: refusal.receivedAt,
+    at: record.receivedAt,
     d: id,
-    w: refusal.webhookId,
-    n: refusal.webhookName,
-    u: refusal.authStatus,
-    s: refusal.dispatchStatus,
-    r: refusal.responseStatus,
-    m: refusal.durationMs,
+    w: record.webhookId,
+    n: record.webhookName,
+    u: record.authStatus,
+    s: record.dispatchStatus,
+    r: record.responseStatus,
+    m: record.durationMs,
   };
   return {
     ord,
     id,
-    tenant_id: refusal.tenantId,
-    webhook_id: refusal.webhookId,
-    received_at: refusal.receivedAt,
-    auth_status: refusal.authStatus,
-    dispatch_status: refusal.dispatchStatus,
-    method: refusal.method,
-    path: refusal.path,
-    headers: JSON.stringify(refusal.headers),
-    content_type: refusal.contentType,
-    source_ip: refusal.sourceIp,
-    response_status: refusal.responseStatus,
-    duration_ms: refusal.durationMs,
+    tenant_id: record.tenantId,
+    webhook_id: record.webhookId,
+    received_at: record.receivedAt,
+    auth_status: record.authStatus,
+    dispatch_status: record.dispatchStatus,
+    method: record.method,
+    path: record.path,
+    headers: JSON.stringify(record.headers),
+    content_type: record.contentType,
+    source_ip: record.sourceIp,
+    response_status: record.responseStatus,
+    duration_ms: record.durationMs,
+    outcome: record.outcome === null ? null : JSON.stringify(record.outcome),
     change: JSON.stringify(change),
   };
 };

@@ -1,0 +1,252 @@
+import { storable, withoutCredentials } from '../domain/inbound/credentials.ts';
+import { isTooDeep } from '../domain/inbound/depth.ts';
+import type { InboundReceiver, ReceiverAddress } from '../domain/inbound/directory.ts';
+import type { Inbound } from '../domain/inbound/inbound.ts';
+import { Limiter } from '../domain/inbound/limiter.ts';
+import type { NewReceipt } from '../domain/inbound/receipts.ts';
+import { isLetThrough, readValues } from '../domain/inbound/requestValues.ts';
+import type { RefusalCause } from '../domain/inbound/tally.ts';
+import { isForm } from '../domain/inbound/verification/body.ts';
+import type { HandshakeAnswer } from '../domain/inbound/verification/handshake.ts';
+import { bodyOf, headerOf } from '../domain/inbound/verification/request.ts';
+import type { InboundRequest } from '../domain/inbound/verification/request.ts';
+import type { AuthStatus } from '../domain/inbound/verification/verification.ts';
+import { dummyVerifier } from '../domain/inbound/verification/verifier.ts';
+import { newId } from '../platform/ids.ts';
+import * as answers from './answer.ts';
+import type { Answer } from './answer.ts';
+
+/** How a request was answered, for the metrics. */
+export type ReceptionOutcome =
+  | 'accepted'
+  | 'duplicate'
+  | 'ignored'
+  | 'handshake'
+  | 'unknown'
+  | 'method'
+  | 'unavailable'
+  | RefusalCause;
+
+export interface Received {
+  readonly answer: Answer;
+  readonly outcome: ReceptionOutcome;
+  /** What is left to do once the sender has its answer, so that its time tells nothing. */
+  readonly afterwards?: () => void;
+}
+
+export interface ReceptionOptions {
+  readonly inbound: Pick<Inbound, 'directory' | 'receipts' | 'tally' | 'expressions'>;
+  /** Lower-case name of the header that counts how often something passed through hookgraph. */
+  readonly hopsHeader: string;
+}
+
+/** As often may a request have passed through hookgraph; then it is going round in circles. */
+const MOST_HOPS = 5;
+const HIGHEST_HOPS = 32_767;
+/** Webhooks whose rates are watched at once by this process. */
+const WATCHED = 50_000;
+/** Looks at a webhook that changes all the time; then it is not there. */
+const LOOKS = 3;
+
+/**
+ * What becomes of a request to a receiver: look-up, verification, rate limit, reading, commit, in this order, so that whoever
+ * can't prove to be the sender learns nothing, and whoever gets its 200 is kept. Refusals are counted and told to
+ * the webhook's owner. Rejects only with what the database says.
+ */
+export class Reception {
+  readonly #inbound: ReceptionOptions['inbound'];
+  readonly #hopsHeader: string;
+  readonly #rates = new Limiter(WATCHED);
+
+  constructor({ inbound, hopsHeader }: ReceptionOptions) {
+    this.#inbound = inbound;
+    this.#hopsHeader = hopsHeader;
+  }
+
+  /** @param elapsedMs how long the answer has taken so far */
+  async receive(address: ReceiverAddress | null, request: InboundRequest, elapsedMs: () => number): Promise<Received> {
+    let hasPlace = false;
+    for (let look = 1; ; look++) {
+      const receiver = address && (await this.#inbound.directory.find(address));
+      if (!receiver) {
+        dummyVerifier.verify(request);
+        return request.method === 'GET' ? METHOD_NOT_ALLOWED : { answer: answers.UNAUTHORIZED, outcome: 'unknown' };
+      }
+      const refuse: Refuse = (cause, answer, authStatus) => ({
+        answer,
+        outcome: cause,
+        afterwards: () => this.refused(receiver, request, cause, answer.status, authStatus, elapsedMs()),
+      });
+      if (request.method === 'GET') return this.#receiveGet(receiver, request, refuse, elapsedMs);
+      if (receiver.status !== 'ACTIVE') {
+        judge(receiver, request);
+        return refuse('inactive', answers.UNAUTHORIZED, 'NOT_CHECKED');
+      }
+      if (receiver.verifier.handshakeBeforeVerify) {
+        const handshake = receiver.verifier.handshake(request);
+        if (handshake) return this.#shakeHands(receiver, request, handshake, 'NOT_CHECKED', elapsedMs);
+      }
+      const { valid, authStatus } = judge(receiver, request);
+      if (!valid) return refuse('unauthorized', answers.UNAUTHORIZED, authStatus);
+
+      if (!hasPlace) {
+        const perMinute = receiver.rateLimitPerMinute;
+        const waitMs = this.#rates.take(receiver.id, { burst: perMinute, perMinute }, request.receivedAt);
+        if (waitMs > 0) return refuse('rate_limited', answers.rateLimited(waitMs), authStatus);
+        hasPlace = true;
+      }
+      if (!receiver.verifier.handshakeBeforeVerify) {
+        const handshake = receiver.verifier.handshake(request);
+        if (handshake) return this.#shakeHands(receiver, request, handshake, authStatus, elapsedMs);
+      }
+      const body = readableBody(request);
+      if (!body) return refuse('invalid_body', answers.INVALID_JSON, authStatus);
+      const received = await this.#keep(receiver, request, body.value, elapsedMs);
+      if (received) return received;
+      // The webhook is another by now: by its present settings this may be nobody's.
+      this.#inbound.directory.forget();
+      if (look === LOOKS) return { answer: answers.UNAUTHORIZED, outcome: 'unknown' };
+    }
+  }
+
+  /** Counts a refusal, and tells the webhook's owner of it if it is among the first. */
+  refused(
+    receiver: InboundReceiver,
+    request: InboundRequest,
+    cause: RefusalCause,
+    responseStatus: number,
+    authStatus: AuthStatus,
+    durationMs: number,
+  ): void {
+    const { tally } = this.#inbound;
+    if (!tally.refused(receiver.id, cause, request.receivedAt)) return;
+    const dispatchStatus = cause === 'rate_limited' ? 'RATE_LIMITED' : 'REJECTED';
+    tally.record({
+      ...recordOf(receiver, request, durationMs),
+      authStatus,
+      dispatchStatus,
+      responseStatus,
+      outcome: null,
+    });
+  }
+
+  /** GET is for handshakes alone; everything else is answered as if there were none. */
+  #receiveGet(receiver: InboundReceiver, request: InboundRequest, refuse: Refuse, elapsedMs: () => number): Received {
+    const { verifier, status } = receiver;
+    if (status !== 'ACTIVE' || !verifier.handshakeByGet) return METHOD_NOT_ALLOWED;
+    const handshake = verifier.handshake(request);
+    return handshake
+      ? this.#shakeHands(receiver, request, handshake, 'NOT_CHECKED', elapsedMs)
+      : refuse('unauthorized', answers.METHOD_NOT_ALLOWED, 'REJECTED_TOKEN');
+  }
+
+  #shakeHands(
+    receiver: InboundReceiver,
+    request: InboundRequest,
+    handshake: HandshakeAnswer,
+    authStatus: AuthStatus,
+    elapsedMs: () => number,
+  ): Received {
+    const { tally } = this.#inbound;
+    return {
+      answer: answers.handshaken(handshake),
+      outcome: 'handshake',
+      afterwards: () => {
+        if (!tally.handshaken(receiver.id, request.receivedAt)) return;
+        tally.record({
+          ...recordOf(receiver, request, elapsedMs()),
+          authStatus,
+          dispatchStatus: 'HANDSHAKE',
+          responseStatus: handshake.status,
+          outcome: handshake.ownerNote === null ? null : { note: storable(handshake.ownerNote) },
+        });
+      },
+    };
+  }
+
+  /** Null where the webhook has changed since it was looked up, and nothing was kept. */
+  async #keep(
+    receiver: InboundReceiver,
+    request: InboundRequest,
+    value: unknown,
+    elapsedMs: () => number,
+  ): Promise<Received | null> {
+    const { directory, expressions, receipts, tally } = this.#inbound;
+    const json = (): string => JSON.stringify(value);
+    const { eventType, idempotency } = await readValues(
+      receiver,
+      { headers: request.headers, value, json },
+      expressions,
+    );
+    const hops = hopsOf(request, this.#hopsHeader);
+    const waits = receiver.isDispatched ? 'PENDING' : 'DISPATCHED';
+    const isWanted = hops < MOST_HOPS && isLetThrough(receiver.events, eventType);
+    const { webhookName, tenantId, webhookId, ...head } = recordOf(receiver, request, elapsedMs());
+    const receipt: NewReceipt = {
+      ...head,
+      id: newId(),
+      tenantId,
+      webhookId,
+      webhookName,
+      version: receiver.version,
+      eventType,
+      status: isWanted ? waits : 'IGNORED',
+      idempotency,
+      body: request.body,
+      hops,
+      sample: receiver.sampleArmed ? json() : null,
+    };
+    const kept = await receipts.keep(receipt);
+    if (!kept) return null;
+    if (kept.tookSample) directory.forget();
+    const afterwards = (): void => tally.accepted(receiver.id, request.receivedAt);
+    if (kept.duplicateOf !== null) {
+      return { answer: answers.duplicate(kept.duplicateOf), outcome: 'duplicate', afterwards };
+    }
+    return { answer: answers.accepted(kept.id), outcome: isWanted ? 'accepted' : 'ignored', afterwards };
+  }
+}
+
+type Refuse = (cause: RefusalCause, answer: Answer, authStatus: AuthStatus) => Received;
+
+const METHOD_NOT_ALLOWED: Received = { answer: answers.METHOD_NOT_ALLOWED, outcome: 'method' };
+
+/** A refusal takes the time of hashing the body, whatever the webhook is verified by. */
+const judge = ({ verifier, hashesBody }: InboundReceiver, request: InboundRequest) => {
+  const verification = verifier.verify(request);
+  if (!verification.valid && !hashesBody) dummyVerifier.verify(request);
+  return verification;
+};
+
+/** Null for what is no JSON, or deeper than what walks it later can bear. */
+const readableBody = (request: InboundRequest): { readonly value: unknown } | null => {
+  const body = bodyOf(request);
+  if (!body.ok) return null;
+  if (!isForm(headerOf(request, 'content-type'))) return isTooDeep(request.body) ? null : body;
+  // A form has at most one value that is not flat: JSON in its field `payload`.
+  const { payload } = body.value as { readonly payload?: unknown };
+  if (typeof payload !== 'object') return body;
+  const text = new URLSearchParams(request.body.toString('utf8')).get('payload') ?? '';
+  return isTooDeep(Buffer.from(text)) ? null : body;
+};
+
+const hopsOf = (request: InboundRequest, header: string): number => {
+  const text = headerOf(request, header);
+  return text !== null && /^\d{1,9}$/.test(text) ? Math.min(Number(text), HIGHEST_HOPS) : 0;
+};
+
+/** What is recorded of every request. */
+const recordOf = (receiver: InboundReceiver, request: InboundRequest, durationMs: number) => {
+  const contentType = headerOf(request, 'content-type');
+  return {
+    tenantId: receiver.tenantId,
+    webhookId: receiver.id,
+    webhookName: receiver.name,
+    receivedAt: request.receivedAt,
+    method: request.method,
+    ...withoutCredentials(request.path, request.query, request.headers, receiver.credentialNames),
+    contentType: contentType === null ? null : storable(contentType),
+    sourceIp: request.remoteAddress,
+    durationMs: Math.round(durationMs),
+  };
+};
