@@ -5,6 +5,7 @@ import type { InboundHandlerType, InboundWebhook } from '../domain/inbound/inbou
 import type { ValueSource, ValueSourceType } from '../domain/inbound/valueSource.ts';
 import { decodeId, encodeId } from '../platform/ids.ts';
 import { builder, callerOf, tenantOf } from './builder.ts';
+import type { Context } from './builder.ts';
 import { forwardArgs, idConnection, idCursor, pageCost, pageRequest } from './connection.ts';
 import { DeliveryConnection, deliveriesOf } from './delivery.ts';
 import { inboundLoaders } from './inboundLoaders.ts';
@@ -71,7 +72,7 @@ const InboundAuth = builder.objectRef<AuthSettings>('InboundAuth').implement({
   }),
 });
 
-const InboundHandler = builder.objectRef<InboundWebhook>('InboundHandler').implement({
+export const InboundHandlerObject = builder.objectRef<InboundWebhook>('InboundHandler').implement({
   description: 'What becomes of a request that is let through.',
   fields: (t) => ({
     type: t.field({
@@ -93,6 +94,12 @@ const InboundHandler = builder.objectRef<InboundWebhook>('InboundHandler').imple
   }),
 });
 
+/** Both addresses of its receiver, as the caller reaches this server. */
+export const receiverUrls = ({ id, slug }: InboundWebhook, context: Context) => ({
+  slugUrl: `${context.origin}/api/inbound/${callerOf(context).tenant.slug}/${slug}`,
+  receiveUrl: `${context.origin}/api/v1/webhooks/receive/${encodeId('inboundWebhook', id)}`,
+});
+
 export const InboundWebhookType = builder.objectRef<InboundWebhook>('InboundWebhook').implement({
   description: 'An address that others post to: whom it believes, and what comes of what they say.',
   interfaces: [builder.nodeInterfaceRef()],
@@ -110,12 +117,12 @@ export const InboundWebhookType = builder.objectRef<InboundWebhook>('InboundWebh
     slugUrl: t.field({
       type: 'URL',
       description: 'Where the sender posts: the address by the slugs of tenant and webhook.',
-      resolve: ({ slug }, _args, context) => `${context.origin}/api/inbound/${callerOf(context).tenant.slug}/${slug}`,
+      resolve: (webhook, _args, context) => receiverUrls(webhook, context).slugUrl,
     }),
     receiveUrl: t.field({
       type: 'URL',
       description: 'The same receiver by its id, for when slugs may change.',
-      resolve: ({ id }, _args, { origin }) => `${origin}/api/v1/webhooks/receive/${encodeId('inboundWebhook', id)}`,
+      resolve: (webhook, _args, context) => receiverUrls(webhook, context).receiveUrl,
     }),
     auth: t.field({ type: InboundAuth, description: 'How requests are verified.', resolve: settingsOf }),
     events: t.stringList({
@@ -139,7 +146,7 @@ export const InboundWebhookType = builder.objectRef<InboundWebhook>('InboundWebh
       description: 'How long a key is remembered, from its first request on.',
     }),
     handler: t.field({
-      type: InboundHandler,
+      type: InboundHandlerObject,
       description: 'What becomes of a request that is let through.',
       resolve: (webhook) => webhook,
     }),

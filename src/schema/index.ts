@@ -13,6 +13,10 @@ import './eventType.ts';
 import './feed.ts';
 import './webhookHealthFeed.ts';
 import './inboundWebhook.ts';
+import './inboundDelivery.ts';
+import './inboundVerification.ts';
+import './inboundFeed.ts';
+import './inboundMutations.ts';
 import './node.ts';
 
 export interface SchemaOptions {

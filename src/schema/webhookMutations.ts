@@ -76,7 +76,7 @@ const WebhookUpdateInput = builder.inputType('WebhookUpdateInput', {
   }),
 });
 
-const SigningSecretType = builder.objectRef<SigningSecret>('SigningSecret').implement({
+export const SigningSecretType = builder.objectRef<SigningSecret>('SigningSecret').implement({
   description: 'One secret in two spellings, shown this once. A lost one is rotated.',
   fields: (t) => ({
     value: t.exposeString('value', { description: 'Base64url text. This text is the key of the signature header.' }),

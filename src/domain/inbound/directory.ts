@@ -20,6 +20,7 @@ export interface InboundReceiver {
   readonly id: string;
   readonly tenantId: string;
   readonly name: string;
+  readonly slug: string;
   readonly version: number;
   readonly status: WebhookStatus;
   readonly verifier: Verifier;
@@ -42,6 +43,7 @@ interface ReceiverRow {
   readonly id: string;
   readonly tenant_id: string;
   readonly name: string;
+  readonly slug: string;
   readonly version: number;
   readonly status: WebhookStatus;
   readonly auth_type: InboundAuthType;
@@ -59,7 +61,7 @@ interface ReceiverRow {
   readonly sample_armed: boolean;
 }
 
-const COLUMNS = `w.id, w.tenant_id, w.name, w.version::double precision as version, w.status, w.auth_type, w.auth_preset, w.auth_config,
+const COLUMNS = `w.id, w.tenant_id, w.name, w.slug, w.version::double precision as version, w.status, w.auth_type, w.auth_preset, w.auth_config,
   w.secret, w.verify_token, w.events, w.event_type_source, w.idempotency_source, w.idempotency_window_seconds,
   w.handler_type, w.url, w.rate_limit_per_minute, w.sample_armed`;
 
@@ -141,6 +143,7 @@ const receiverOf = (row: ReceiverRow, secrets: SecretBox): InboundReceiver => ({
   id: row.id,
   tenantId: row.tenant_id,
   name: row.name,
+  slug: row.slug,
   version: row.version,
   status: row.status,
   ...openVerifier(

@@ -41,13 +41,14 @@ export interface Inbound {
   readonly tally: Tally;
   readonly reruns: Reruns;
   readonly expressions: Expressions;
+  readonly maxBodyBytes: number;
   readonly feed: FeedReader<InboundChange, InboundFeedFilter>;
   /** Writes what is counted and not written yet. */
   close(): Promise<void>;
 }
 
 export const createInbound = (options: InboundOptions): Inbound => {
-  const { database, secrets, notifications, log, expressions } = options;
+  const { database, secrets, notifications, log, expressions, maxBodyBytes } = options;
   const directory = new ReceiverDirectory(database, secrets, notifications);
   const tally = new Tally(options);
   const feed = new FeedReader({ stream: INBOUND_STREAM, database, notifications, log });
@@ -56,6 +57,7 @@ export const createInbound = (options: InboundOptions): Inbound => {
     tally,
     feed,
     expressions,
+    maxBodyBytes,
     list: new InboundWebhookList(database),
     receipts: new Receipts(options),
     reruns: new Reruns({ ...options, directory }),

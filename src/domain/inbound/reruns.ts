@@ -1,10 +1,11 @@
 import type { Database } from '../../platform/database.ts';
 import { newId } from '../../platform/ids.ts';
 import { ConflictError, NotFoundError, ValidationError } from '../errors.ts';
-import { isCredentialName, withoutCredentials } from './credentials.ts';
+import { NO_NAMES, withoutCredentials } from './credentials.ts';
 import { isTooDeep } from './depth.ts';
 import type { InboundReceiver, ReceiverDirectory } from './directory.ts';
 import type { DispatchBell } from './dispatchBell.ts';
+import { givenHeaders } from './givenHeaders.ts';
 import type { InboundDeliveryRecord } from './inboundDelivery.ts';
 import type { InboundChange } from './inboundFeed.ts';
 import { findInboundBodies, findInboundDeliveries } from './inboundHistory.ts';
@@ -55,9 +56,6 @@ returning epoch_ms(now()) as due_at`;
 const WAIT_MS = 10_000;
 const FIRST_LOOK_MS = 20;
 const SLOWEST_LOOK_MS = 250;
-const MOST_HEADERS = 100;
-const LONGEST_HEADER = 8_192;
-const HEADER_NAME = /^[!#$%&'*+.^_`|~\da-z-]{1,128}$/i;
 
 /**
  * Runs what inbound webhooks do with requests that no sender sent just now: tests, and replays of what was received. Nothing
@@ -74,16 +72,16 @@ export class Reruns {
   /**
    * Handles a made-up request, and waits up to 10 s for what comes of it. Throws NotFoundError and ValidationError.
    *
-   * @param path as the record shows it
+   * @param tenantSlug for the address, as the record shows it
    */
   async test(
     tenantId: string,
+    tenantSlug: string,
     webhookId: string,
-    path: string,
     body: unknown,
     headers: unknown,
   ): Promise<InboundDeliveryRecord> {
-    const given = headersOf(headers);
+    const given = recordable(headers);
     const text = Buffer.from(JSON.stringify(body ?? null));
     if (text.length > this.#options.maxBodyBytes || isTooDeep(text)) {
       throw new ValidationError('The body is larger or deeper than a receiver takes.', ['body']);
@@ -91,7 +89,7 @@ export class Reruns {
     const receiver = await this.#receiver(tenantId, webhookId);
     return this.#run(receiver, {
       method: 'POST',
-      path,
+      path: `/api/inbound/${tenantSlug}/${receiver.slug}`,
       headers: given,
       contentType: 'application/json',
       body: text,
@@ -206,22 +204,6 @@ export class Reruns {
   }
 }
 
-/** Headers of a made-up request, names in lower case; credentials among them are masked like those of a real one. */
-const headersOf = (headers: unknown): Readonly<Record<string, string>> => {
-  const refuse = (message: string, path: string[] = []): never => {
-    throw new ValidationError(message, ['headers', ...path]);
-  };
-  if (headers === null || headers === undefined) return {};
-  if (typeof headers !== 'object' || Array.isArray(headers)) return refuse('Headers are an object of texts.');
-  const entries = Object.entries(headers);
-  if (entries.length > MOST_HEADERS) refuse(`At most ${MOST_HEADERS} headers.`);
-  for (const [name, value] of entries) {
-    if (!HEADER_NAME.test(name)) refuse('This is no name of a header.', [name.slice(0, 60)]);
-    if (typeof value !== 'string' || value.length > LONGEST_HEADER) {
-      refuse(`The value of a header is a text of at most ${LONGEST_HEADER} characters.`, [name]);
-    }
-  }
-  const texts = entries.map(([name, value]): [string, string] => [name.toLowerCase(), value as string]);
-  const names = { headers: new Set(texts.map(([name]) => name).filter(isCredentialName)), query: new Set<string>() };
-  return withoutCredentials('', '', Object.fromEntries(texts), names).headers;
-};
+/** Headers of a made-up request; credentials among them are masked like those of a real one. */
+const recordable = (headers: unknown): Readonly<Record<string, string>> =>
+  withoutCredentials('', '', givenHeaders(headers, ['headers']), NO_NAMES).headers;
