@@ -2,6 +2,8 @@ import { secretForm } from '../domain/inbound/verification/secretForm.ts';
 import type { AuthSettings, InboundAuthType } from '../domain/inbound/verification/authType.ts';
 import { settingsOf } from '../domain/inbound/inboundSecrets.ts';
 import type { InboundHandlerType, InboundWebhook } from '../domain/inbound/inboundWebhook.ts';
+import { REFUSAL_CAUSES } from '../domain/inbound/tally.ts';
+import type { RefusalCause } from '../domain/inbound/tally.ts';
 import type { ValueSource, ValueSourceType } from '../domain/inbound/valueSource.ts';
 import { decodeId, encodeId } from '../platform/ids.ts';
 import { builder, callerOf, tenantOf } from './builder.ts';
@@ -94,6 +96,27 @@ export const InboundHandlerObject = builder.objectRef<InboundWebhook>('InboundHa
   }),
 });
 
+const RefusalCauseEnum = builder.enumType('InboundRefusalCause', {
+  description: 'Why a request was refused.',
+  values: {
+    UNAUTHORIZED: { value: 'unauthorized', description: 'It could not prove to be its sender’s (401).' },
+    INACTIVE: { value: 'inactive', description: 'The inbound webhook was paused or disabled (401).' },
+    RATE_LIMITED: { value: 'rate_limited', description: 'There were too many (429).' },
+    INVALID_BODY: { value: 'invalid_body', description: 'The body was no JSON (400).' },
+    TOO_LARGE: { value: 'too_large', description: 'The body was too large (413).' },
+    UNSUPPORTED: { value: 'unsupported', description: 'The body was multipart or encoded (415).' },
+  } satisfies Record<Uppercase<RefusalCause>, { value: RefusalCause; description: string }>,
+});
+
+const InboundRefusals = builder.objectRef<{ cause: RefusalCause; count: number }>('InboundRefusals').implement({
+  description:
+    'Requests that were refused for one cause. All are counted; of each cause the first 20 a minute are recorded.',
+  fields: (t) => ({
+    cause: t.expose('cause', { type: RefusalCauseEnum, description: 'Why.' }),
+    count: t.exposeInt('count', { description: 'How many.' }),
+  }),
+});
+
 /** Both addresses of its receiver, as the caller reaches this server. */
 export const receiverUrls = ({ id, slug }: InboundWebhook, context: Context) => ({
   slugUrl: `${context.origin}/api/inbound/${callerOf(context).tenant.slug}/${slug}`,
@@ -177,6 +200,15 @@ export const InboundWebhookType = builder.objectRef<InboundWebhook>('InboundWebh
       description: 'The last of them; null before the first.',
       resolve: async ({ id }, _args, context) =>
         (await inboundLoaders(context).counts.load(id))?.lastDeliveryAt ?? null,
+    }),
+    refusals: t.field({
+      type: [InboundRefusals],
+      description: 'How many requests were refused so far, by cause, as of about a second ago.',
+      complexity: { field: 1, multiplier: REFUSAL_CAUSES.length },
+      resolve: async ({ id }, _args, context) => {
+        const counts = await inboundLoaders(context).counts.load(id);
+        return REFUSAL_CAUSES.map((cause) => ({ cause, count: counts?.refusals[cause] ?? 0 }));
+      },
     }),
     forwards: t.field({
       type: DeliveryConnection,
