@@ -303,10 +303,9 @@ describe('verification', () => {
       'webhook-signature': new Webhook(secret).sign('msg_3', old, body),
     };
     expect((await post(slugUrl, body, late)).status).toBe(401);
-    expect((await inbound.reached(id, 'REJECTED', 2)).map(({ authStatus }) => authStatus).sort()).toEqual([
-      'REJECTED_SIGNATURE',
-      'REJECTED_TIMESTAMP',
-    ]);
+    expect(new Set((await inbound.reached(id, 'REJECTED', 2)).map(({ authStatus }) => authStatus))).toEqual(
+      new Set(['REJECTED_SIGNATURE', 'REJECTED_TIMESTAMP']),
+    );
   });
 
   it('stops taking the old secret at once when it is rotated, and the old slug when that changes', async () => {
