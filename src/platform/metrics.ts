@@ -17,6 +17,10 @@ export interface Metrics {
   readonly lanesHeld: Gauge;
   readonly feedSubscribers: Gauge;
   readonly inboundRequests: Counter<'outcome'>;
+  /** JSONata expressions by how their evaluation ended. */
+  readonly expressions: Counter<'outcome'>;
+  /** How long a request waited for a process that evaluates its expressions. */
+  readonly expressionWaitSeconds: Histogram;
   readonly httpRequests: Counter<'route' | 'method' | 'status'>;
 }
 
@@ -60,6 +64,18 @@ export function createMetrics(): Metrics {
       name: 'hookgraph_inbound_requests_total',
       help: 'Requests to the receivers by how they were answered.',
       labelNames: ['outcome'],
+      registers,
+    }),
+    expressions: new Counter({
+      name: 'hookgraph_expressions_total',
+      help: 'JSONata expressions evaluated, by how it ended.',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    expressionWaitSeconds: new Histogram({
+      name: 'hookgraph_expression_wait_seconds',
+      help: 'Time that requests waited for a process that evaluates expressions.',
+      buckets: [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5],
       registers,
     }),
     httpRequests: new Counter({

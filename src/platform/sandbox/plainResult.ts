@@ -1,0 +1,55 @@
+/** The most that an expression may result in, as JSON. */
+export const MAX_RESULT_CHARACTERS = 1_048_576;
+
+export class ResultTooLarge extends Error {}
+
+/**
+ * What an expression resulted in, as JSON text; undefined where there is nothing. Functions are nothing, as
+ * numbers that JSON doesn't know are null. Throws ResultTooLarge, before a small structure that holds the same thing many times over is
+ * written out.
+ */
+export const toJson = (value: unknown): string | undefined => {
+  let characters = 0;
+  const text = JSON.stringify(value, (key, part: unknown) => {
+    characters += key.length + (typeof part === 'string' ? part.length + 2 : 1);
+    if (characters > MAX_RESULT_CHARACTERS) throw new ResultTooLarge();
+    return isFunctionValue(part) ? undefined : part;
+  }) as string | undefined;
+  if (text !== undefined && text.length > MAX_RESULT_CHARACTERS) throw new ResultTooLarge();
+  return text;
+};
+
+/** JSONata's own functions are objects; what only looks like one came from the input and stays. */
+const isFunctionValue = (value: unknown): boolean => {
+  if (typeof value === 'function') return true;
+  if (typeof value !== 'object' || value === null) return false;
+  const { implementation, environment } = value as { implementation?: unknown; environment?: { lookup?: unknown } };
+  return typeof implementation === 'function' || typeof environment?.lookup === 'function';
+};
+
+/** Of arrays in arrays; what is further in is not looked at. Keeps hostile input from using up the stack. */
+export const DEEPEST_NESTING = 1_000;
+
+/** What JSONata's `$boolean` makes of a value, and false of nothing. */
+export const isTruthy = (value: unknown, depth = 0): boolean => {
+  switch (typeof value) {
+    case 'boolean':
+      return value;
+    case 'string':
+      return value !== '';
+    case 'number':
+      return value !== 0 && !Number.isNaN(value);
+    case 'object':
+      if (value === null) return false;
+      if (Array.isArray(value)) return depth < DEEPEST_NESTING && value.some((item) => isTruthy(item, depth + 1));
+      return !looksLikeFunction(value) && Object.keys(value).length > 0;
+    default:
+      return false;
+  }
+};
+
+/** JSONata takes an object with one of these marks for a function, wherever it comes from. */
+export const looksLikeFunction = (value: object): boolean => {
+  const marks = value as { _jsonata_function?: unknown; _jsonata_lambda?: unknown };
+  return marks._jsonata_function === true || marks._jsonata_lambda === true;
+};
