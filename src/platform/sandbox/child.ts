@@ -40,7 +40,8 @@ const compile = (expression: string): jsonataModule.Expression => {
 const settled = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 const work = async ({ inputs, tasks }: Job): Promise<void> => {
-  let parsed: { readonly index: number; readonly value: unknown } | null = null;
+  let parsed: number | null = null;
+  let value: unknown;
   for (const { expression, input } of tasks) {
     let result: TaskResult;
     try {
@@ -49,12 +50,13 @@ const work = async ({ inputs, tasks }: Job): Promise<void> => {
         result = { ok: true, truthy: false, json: null };
       } else {
         // One at a time: parsed, an input can be thirty times as large as its text.
-        if (parsed?.index !== input) {
-          parsed = null;
-          parsed = { index: input, value: parseInput(inputs[input]!) };
+        if (parsed !== input) {
+          value = undefined;
+          value = parseInput(inputs[input]!);
+          parsed = input;
         }
-        const value: unknown = await ready.evaluate(parsed.value);
-        result = { ok: true, truthy: isTruthy(value), json: toJson(value) ?? null };
+        const found: unknown = await ready.evaluate(value);
+        result = { ok: true, truthy: isTruthy(found), json: toJson(found) ?? null };
       }
     } catch (error) {
       result = failureOf(error);
@@ -94,7 +96,7 @@ const tell = (message: ChildMessage): Promise<void> =>
 const closeIntrinsics = (): void => {
   for (const shared of [Object, Array, Function, String, Number, Boolean, RegExp, Promise, Error, Map, Set, Date]) {
     Object.preventExtensions(shared);
-    Object.preventExtensions(shared.prototype);
+    Object.preventExtensions(shared.prototype as object);
   }
 };
 

@@ -32,20 +32,11 @@ export const DEEPEST_NESTING = 1_000;
 
 /** What JSONata's `$boolean` makes of a value, and false of nothing. */
 export const isTruthy = (value: unknown, depth = 0): boolean => {
-  switch (typeof value) {
-    case 'boolean':
-      return value;
-    case 'string':
-      return value !== '';
-    case 'number':
-      return value !== 0 && !Number.isNaN(value);
-    case 'object':
-      if (value === null) return false;
-      if (Array.isArray(value)) return depth < DEEPEST_NESTING && value.some((item) => isTruthy(item, depth + 1));
-      return !looksLikeFunction(value) && Object.keys(value).length > 0;
-    default:
-      return false;
-  }
+  if (typeof value === 'string') return value !== '';
+  if (typeof value === 'number') return value !== 0 && !Number.isNaN(value);
+  if (typeof value !== 'object' || value === null) return value === true;
+  if (Array.isArray(value)) return depth < DEEPEST_NESTING && value.some((item) => isTruthy(item, depth + 1));
+  return !looksLikeFunction(value) && Object.keys(value).length > 0;
 };
 
 /** JSONata takes an object with one of these marks for a function, wherever it comes from. */

@@ -63,7 +63,7 @@ export interface SandboxOptions {
 }
 
 /** What goes to a child at once: more is sent in parts, so that neither this process nor the child holds it all. */
-const MAX_JOB_TASKS = 256;
+const MAX_JOB_TASKS = 128;
 const MAX_JOB_CHARACTERS = 4_194_304;
 const CHARACTERS_PER_TURN = 1_048_576;
 
@@ -100,7 +100,9 @@ export const createSandbox = (options: SandboxOptions): Sandbox => {
 
   /** Results of the tasks in their order, whatever befalls the children that work on them. */
   const run = async (tenantId: string, tasks: readonly Task[], inputs: readonly string[]): Promise<TaskResult[]> => {
-    const results = tasks.map(({ expression, input }) => refusal(expression, input === null ? '' : inputs[input]!));
+    const results: (TaskResult | undefined)[] = tasks.map(({ expression, input }) =>
+      refusal(expression, input === null ? '' : inputs[input]!),
+    );
     const strike = (at: number, result: EvaluationFailure): void => {
       strikes.add(tenantId, tasks[at]!.expression);
       log.warn({ tenantId, code: result.code }, 'an expression was stopped');

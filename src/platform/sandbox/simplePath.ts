@@ -27,7 +27,7 @@ export const parseSimplePath = (expression: string): ((input: unknown) => unknow
   const path = left === undefined ? null : parsePath(left);
   const literal = right === undefined ? null : parseLiteral(right);
   if (!path || !literal) return null;
-  const wanted = literal(undefined);
+  const wanted = literal();
   const whenEqual = operator === '=';
   return (input) => {
     const found = path(input);
