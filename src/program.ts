@@ -56,6 +56,7 @@ import { encodeId } from './platform/ids.ts';
 import { checkTarget } from './platform/outbound/target.ts';
 import { databaseProbe } from './platform/outage.ts';
 import { createReceivers } from './receivers/receivers.ts';
+import { createSandbox } from './platform/sandbox/sandbox.ts';
 import { buildSchema } from './schema/index.ts';
 import { createGraphqlServer } from './schema/server.ts';
 
@@ -128,6 +129,8 @@ export const startProgram = async (config: Config): Promise<Program> => {
       return true;
     };
 
+    const sandbox = createSandbox({ log, metrics });
+    started.push(() => sandbox.close());
     const feed = new FeedReader({ stream: DELIVERY_STREAM, database, notifications, log });
     started.push(() => feed.close());
     const bell = new Bell({ boss, database, log, queue: DELIVER_QUEUE, channel: 'hookgraph_ring' });

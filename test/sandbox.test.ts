@@ -1,7 +1,7 @@
 import { execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import jsonata from 'jsonata';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -17,7 +17,7 @@ const make = (options: Partial<Parameters<typeof createSandbox>[0]> = {}): Sandb
   createSandbox({ log, metrics: createMetrics(), ...options });
 
 /** Backtracks for longer than anybody waits. */
-const CATASTROPHE = `$contains("${'a'.repeat(40)}", /^(a+)+$/) or $contains("${'a'.repeat(40)}!", /^(a+)+$/)`;
+const CATASTROPHE = `$contains("${'a'.repeat(40)}!", /^(a+)+$/)`;
 const ENDLESS = '($loop := function($n) { $loop($n + 1) }; $loop(0))';
 
 const values = (results: readonly Evaluation[]): unknown[] => results.map((one) => (one.ok ? one.value : one.code));
@@ -156,7 +156,7 @@ describe('a sandbox', () => {
       await sandbox.evaluateAll(TENANT, [attempt], JSON.stringify(input));
     }
     expect(await one('{"polluted": polluted, "own": {}.polluted, "nope": [].polluted}')).toMatchObject({ value: {} });
-    expect(await one('constructor + 1')).toMatchObject({ ok: false });
+    expect(await one('constructor + 1')).toMatchObject({ ok: true, value: undefined });
     expect(await one('$exists(constructor) or $exists(toString) or $exists(__proto__)')).toMatchObject({
       value: false,
     });
@@ -266,7 +266,8 @@ describe('children', () => {
         'UNAVAILABLE',
       ]);
       expect(values(await hanging)).toEqual(['TIMEOUT']);
-      expect(values(await sandbox.evaluateAll('a', ['1 + 1'], '{}'))).toEqual([2]);
+      const isServed = async (): Promise<boolean> => values(await sandbox.evaluateAll('a', ['1 + 1'], '{}'))[0] === 2;
+      await until('a new child is there', isServed);
     } finally {
       await sandbox.close();
     }
@@ -293,7 +294,7 @@ describe('children', () => {
     const sandbox = make({ deadlineMs: 10_000 });
     await sandbox.evaluateAll('a', ['1 + 1'], '{}');
     const busy = [1, 2, 3, 4].map((n) => sandbox.evaluateAll(`t${n % 2}`, [CATASTROPHE, '1'], '{}'));
-    await until(() => childrenOf(process.pid).length >= before.length + 2);
+    await until('children are at work', () => childrenOf(process.pid).length >= before.length + 2);
     await sandbox.close();
     expect(childrenOf(process.pid)).toEqual(before);
     expect((await Promise.all(busy)).flatMap(values)).toEqual(Array.from({ length: 8 }, () => 'UNAVAILABLE'));
@@ -307,9 +308,9 @@ describe('children', () => {
     expect(pids).toHaveLength(2);
     const stateOf = (pid: number): string =>
       execFileSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' });
-    await until(() => pids.some((pid) => stateOf(pid).startsWith('R')));
+    await until('one is busy', () => pids.some((pid) => stateOf(pid).startsWith('R')));
     parent.kill('SIGKILL');
-    await until(() => !pids.some(isRunning));
+    await until('both are gone', () => !pids.some(isRunning));
   });
 });
 
