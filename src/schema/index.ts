@@ -13,6 +13,7 @@ import './eventType.ts';
 import './feed.ts';
 import './webhookHealthFeed.ts';
 import './inboundWebhook.ts';
+import './forward.ts';
 import './inboundDelivery.ts';
 import './inboundVerification.ts';
 import './inboundFeed.ts';
