@@ -12,6 +12,7 @@ import type { DeliveryListFilter } from '../domain/deliveries/history.ts';
 import { assertStorable } from '../domain/text.ts';
 import { decodeId, encodeId } from '../platform/ids.ts';
 import { builder, tenantOf } from './builder.ts';
+import { inboundLoaders } from './inboundLoaders.ts';
 import type { Context } from './builder.ts';
 import { forwardArgs, idConnection, idCursor, pageCost, pageRequest } from './connection.ts';
 import type { PageArgs } from './connection.ts';
@@ -150,8 +151,9 @@ DeliveryType.implement({
     requestBody: t.string({
       nullable: true,
       description: 'The body, byte for byte as it is signed and sent; null where its event is not kept any more.',
-      resolve: async ({ eventId, payloadFields }, _args, { loaders }) => {
-        const event = await loaders.event.load(eventId);
+      resolve: async ({ eventId, isForward, payloadFields }, _args, context) => {
+        if (isForward) return (await inboundLoaders(context).body.load(eventId))?.toString() ?? null;
+        const event = await context.loaders.event.load(eventId);
         return event === null ? null : bodyFor(event.body, payloadFields);
       },
     }),
@@ -179,6 +181,7 @@ export const DeliveryFilter = builder.inputType('DeliveryFilter', {
   description: 'Which deliveries a list has: those that fit everything that is given.',
   fields: (t) => ({
     webhookId: t.id({ description: 'Of this webhook, deleted ones too.' }),
+    inboundWebhookId: t.id({ description: 'That forward what this inbound webhook received.' }),
     eventId: t.id({ description: 'Of this event.' }),
     status: t.field({ type: [DeliveryStatusType], description: 'With one of these statuses.' }),
     eventTypes: t.stringList({ description: 'Of one of these event types; wildcards such as `ticket.*` work.' }),
@@ -190,7 +193,11 @@ export const DeliveryFilter = builder.inputType('DeliveryFilter', {
 
 /** Null where the filter names something that cannot exist: then nothing matches. */
 const listFilter = (filter: typeof DeliveryFilter.$inferInput): DeliveryListFilter | null => {
-  const webhookId = filter.webhookId == null ? undefined : decodeId('webhook', filter.webhookId);
+  const outboundId = filter.webhookId == null ? undefined : decodeId('webhook', filter.webhookId);
+  const inboundId = filter.inboundWebhookId == null ? undefined : decodeId('inboundWebhook', filter.inboundWebhookId);
+  // No delivery is of both.
+  const webhookId =
+    outboundId !== undefined && inboundId !== undefined ? null : outboundId === undefined ? inboundId : outboundId;
   const eventId = filter.eventId == null ? undefined : decodeId('event', filter.eventId);
   if (webhookId === null || eventId === null) return null;
   assertStorable(filter.eventTypes ?? [], ['filter', 'eventTypes']);
