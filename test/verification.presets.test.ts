@@ -9,6 +9,7 @@ import type { InboundRequest } from '../src/domain/inbound/verification/request.
 import { checkSecret, hashSecret, secretForm } from '../src/domain/inbound/verification/secretForm.ts';
 import type { Verification } from '../src/domain/inbound/verification/verification.ts';
 import { compileVerifier } from '../src/domain/inbound/verification/verifier.ts';
+import { inboundRequest } from './harness/inboundRequest.ts';
 import { BUSINESS } from './presets/business.ts';
 import { DEVELOPER_TOOLS } from './presets/developerTools.ts';
 import { GENERIC } from './presets/generic.ts';
@@ -47,20 +48,8 @@ const verifierWith = (settings: ReturnType<typeof settingsOf>, secret: string) =
   });
 };
 
-const requestOf = ({ method, url, headers, body }: Sent | Received, receivedAt: number): InboundRequest => {
-  const { pathname, search } = new URL(url);
-  const query = search.slice(1);
-  return {
-    method,
-    url,
-    path: pathname,
-    query,
-    headers,
-    body: typeof body === 'string' ? Buffer.from(body, 'utf8') : body,
-    remoteAddress: '192.0.2.7',
-    receivedAt,
-  };
-};
+const requestOf = (sent: Sent | Received, receivedAt: number): InboundRequest =>
+  inboundRequest({ ...sent, receivedAt });
 
 const refusal = { valid: false, authStatus: expect.stringMatching(/^REJECTED_/) as string };
 const isTokenOnly = (name: string): boolean => findPreset(name)!.type === 'API_KEY';

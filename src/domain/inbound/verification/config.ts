@@ -87,6 +87,7 @@ const signed = {
 
 interface Signed {
   readonly signature?: z.infer<typeof signature> | undefined;
+  readonly prefix: string;
   readonly separator?: string | undefined;
   readonly field?: string | undefined;
   readonly signedContent: string;
@@ -99,6 +100,9 @@ const consistent = (config: Signed, context: z.RefinementCtx): void => {
   const wrong = (key: string, message: string): void => context.addIssue({ code: 'custom', message, path: [key] });
   if (config.field !== undefined && config.separator === undefined) {
     wrong('separator', 'A field needs the separator between the fields.');
+  }
+  if (config.separator !== undefined && config.prefix.includes(config.separator)) {
+    wrong('prefix', 'The prefix of one signature must not have the separator between them.');
   }
   if (config.timestamp?.in === 'FIELD' && config.separator === undefined) {
     wrong('separator', 'A timestamp in a field needs the separator between the fields.');

@@ -72,13 +72,16 @@ export const readPath = (path: Path, value: unknown): unknown => {
   return here;
 };
 
-/** Everything that the path reaches where a field of an array is that field of each of its elements. */
+/**
+ * Everything that the path reaches where a field of an array is that field of each of its elements; NOT_PLAIN for elements
+ * that are arrays themselves.
+ */
 export const readAll = (path: Path, value: unknown): readonly unknown[] =>
   path.reduce<readonly unknown[]>(
     (reached, step) =>
-      typeof step === 'number'
-        ? reached.map((here) => readPath([step], here))
-        : reached.flat().map((here) => readPath([step], here)),
+      (typeof step === 'number' ? reached : reached.flat()).map((here) =>
+        here === NOT_PLAIN ? NOT_PLAIN : readPath([step], here),
+      ),
     [value],
   );
 
