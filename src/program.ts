@@ -165,6 +165,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
           // Disabled or deleted: what it forwards is to be cancelled as well.
           bell.ring(rings.filter(({ dueAt }) => dueAt === 0));
         },
+        configurationChanged: (webhookId) => bell.configurationChanged(webhookId),
       },
       mend,
       onKept: () => outbox.poke(),

@@ -93,13 +93,17 @@ const urlOf = (name: string): string => {
 
 const administer = (statement: string): Promise<void> => runSql(process.env[SERVER]!, statement);
 
-/** Runs one statement on a connection of its own. */
-export const runSql = async (url: string, statement: string, values: unknown[] = []): Promise<void> => {
+/** Runs one statement on a connection of its own, and answers its rows. */
+// oxlint-disable-next-line typescript/no-explicit-any -- rows are whatever the statement asks for
+export const selectSql = async (url: string, statement: string, values: unknown[] = []): Promise<any[]> => {
   const client = new Client({ connectionString: url });
   await client.connect();
   try {
-    await client.query(statement, values);
+    return (await client.query(statement, values)).rows;
   } finally {
     await client.end();
   }
 };
+
+export const runSql = async (url: string, statement: string, values?: unknown[]): Promise<void> =>
+  void (await selectSql(url, statement, values));

@@ -159,7 +159,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
         ...NO_HANDLERS,
       }),
       expressions: PLAIN_EXPRESSIONS,
-      bell: { ring: () => undefined },
+      bell: { ring: () => undefined, configurationChanged: () => undefined },
       mend,
       onKept: () => undefined,
       maxBodyBytes: 1_048_576,

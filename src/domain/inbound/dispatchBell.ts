@@ -13,4 +13,6 @@ export interface DispatchRing {
 export interface DispatchBell {
   /** There is something to dispatch (or, for a webhook that was disabled or deleted, to give up). */
   ring(rings: readonly DispatchRing[]): void;
+  /** Where it forwards to, by which key, or whether at all, is another now, by a commit that is over. */
+  configurationChanged(webhookId: string): void;
 }

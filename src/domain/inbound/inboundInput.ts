@@ -47,7 +47,7 @@ const valueSource = z
 const handler = z.object({
   type: z.enum(INBOUND_HANDLER_TYPES),
   action: z.string().nullish(),
-  fieldMapping: z.unknown(),
+  fieldMapping: z.unknown().optional(),
   workflowId: z.string().nullish(),
 });
 

@@ -158,6 +158,8 @@ export class InboundWebhooks {
       }
       await em.flush().catch(refuseTakenSlug);
     });
+    // What waits may be over now, or has to wait no longer.
+    if (status !== null || settings.url !== undefined) this.#options.bell.ring([{ tenantId, webhookId: id, dueAt: 0 }]);
     return { inboundWebhook, secret, forwardSigningSecret: forward === null ? null : signingSecretSpellings(forward) };
   }
 
@@ -259,6 +261,7 @@ export class InboundWebhooks {
 
   async #tell(webhookId: string): Promise<void> {
     this.#options.onChanged(webhookId);
+    this.#options.bell.configurationChanged(webhookId);
     // A hint; a receiver that misses it is refused by the commit, which compares versions.
     await this.#options.database.sql
       .query(`select pg_notify('hookgraph_inbound', $1)`, [webhookId])

@@ -1,4 +1,5 @@
 import type { Database, Sql } from '../../platform/database.ts';
+import { MAX_OPEN_MS } from '../deliveries/schedule.ts';
 import type { DispatchBell } from './dispatchBell.ts';
 import type { DispatchStatus } from './inboundDelivery.ts';
 import type { InboundChange } from './inboundFeed.ts';
@@ -45,8 +46,6 @@ export interface Receipt {
   readonly tookSample: boolean;
 }
 
-/** What waits longer than this is given up by its dispatcher. */
-export const MAX_OPEN_MS = 7 * 86_400_000;
 /** In one commit. */
 const LARGEST_GROUP = 100;
 const LARGEST_GROUP_BYTES = 4 * 1_048_576;

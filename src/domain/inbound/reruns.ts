@@ -1,5 +1,6 @@
 import type { Database } from '../../platform/database.ts';
 import { newId } from '../../platform/ids.ts';
+import { MAX_OPEN_MS } from '../deliveries/schedule.ts';
 import { ConflictError, NotFoundError, ValidationError } from '../errors.ts';
 import { NO_NAMES, withoutCredentials } from './credentials.ts';
 import { isTooDeep } from './depth.ts';
@@ -9,7 +10,6 @@ import { givenHeaders } from './givenHeaders.ts';
 import type { InboundDeliveryRecord } from './inboundDelivery.ts';
 import type { InboundChange } from './inboundFeed.ts';
 import { findInboundBodies, findInboundDeliveries } from './inboundHistory.ts';
-import { MAX_OPEN_MS } from './receipts.ts';
 import { isLetThrough, readValues } from './requestValues.ts';
 import type { Expressions } from './requestValues.ts';
 import { parseBody } from './verification/body.ts';
