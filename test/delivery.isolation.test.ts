@@ -7,6 +7,7 @@ import { decodeId, encodeId, newId } from '../src/platform/ids.ts';
 import { runSql } from './harness/database.ts';
 import { deskOf } from './harness/desk.ts';
 import { followFeed, pollFeed } from './harness/feed.ts';
+import { inboundOf, post } from './harness/inbound.ts';
 import { until } from './harness/program.ts';
 import { useScene } from './harness/scene.ts';
 import { tenantOf } from './harness/tenant.ts';
@@ -16,7 +17,18 @@ const scene = useScene();
 
 /** What the first tenant has, and what nobody ever had. */
 type Ids = Record<
-  'tenant' | 'key' | 'webhook' | 'event' | 'delivery' | 'attempt' | 'ticket' | 'comment' | 'client' | 'asset',
+  | 'tenant'
+  | 'key'
+  | 'webhook'
+  | 'event'
+  | 'delivery'
+  | 'attempt'
+  | 'inboundWebhook'
+  | 'inboundDelivery'
+  | 'ticket'
+  | 'comment'
+  | 'client'
+  | 'asset',
   string
 >;
 let ours: Ids;
@@ -41,6 +53,7 @@ const prepare = async (): Promise<string> => {
   await tenant.publish('ticket.created', { ours: true }, { idempotencyKey });
   await tenant.reached(id, 'DELIVERED');
   const desk = await prepareDesk();
+  const inbound = await prepareInbound();
   const { viewer, events, deliveries } = await tenant.graphql(
     `{ viewer { tenant { id } apiKey { id } } events { nodes { id } } deliveries { nodes { id attempts { id } } } }`,
   );
@@ -51,9 +64,24 @@ const prepare = async (): Promise<string> => {
     event: events.nodes[0].id,
     delivery: deliveries.nodes[0].id,
     attempt: deliveries.nodes[0].attempts[0].id,
+    ...inbound,
     ...desk,
   };
   return idempotencyKey;
+};
+
+const prepareInbound = async (): Promise<Pick<Ids, 'inboundWebhook' | 'inboundDelivery'>> => {
+  const inbound = inboundOf(scene.tenant);
+  const { id, slugUrl } = await inbound.create({ name: 'Ours' });
+  const { json } = await post(slugUrl, '{"ours":true}');
+  await until('the feed to tell', async () => {
+    const { inboundEvents } = await scene.tenant.graphql(
+      `query ($id: ID!) { inboundEvents(filter: { inboundWebhookId: $id }) { events { cursor } } }`,
+      { id },
+    );
+    return inboundEvents.events.length > 0;
+  });
+  return { inboundWebhook: id, inboundDelivery: json.delivery_id };
 };
 
 /** With a ticket that no webhook hears of, so that `receiver` gets what the tests publish and nothing else. */
@@ -95,6 +123,8 @@ const nobodys: Ids = {
   event: encodeId('event', newId()),
   delivery: encodeId('delivery', newId()),
   attempt: encodeId('attempt', newId()),
+  inboundWebhook: encodeId('inboundWebhook', newId()),
+  inboundDelivery: encodeId('inboundDelivery', newId()),
   ticket: encodeId('ticket', newId()),
   comment: encodeId('ticketComment', newId()),
   client: encodeId('client', newId()),
@@ -135,6 +165,62 @@ const OPERATIONS: Record<string, [kind: keyof Ids, operation: string][]> = {
   ],
   webhookSendTest: [['webhook', `mutation ($id: ID!) { it: webhookSendTest(id: $id) { __typename ${error} } }`]],
   deliveryRetry: [['delivery', `mutation ($id: ID!) { it: deliveryRetry(id: $id) { __typename ${error} } }`]],
+  inboundWebhook: [['inboundWebhook', `query ($id: ID!) { it: inboundWebhook(id: $id) { name } }`]],
+  inboundDelivery: [['inboundDelivery', `query ($id: ID!) { it: inboundDelivery(id: $id) { requestBody } }`]],
+  inboundDeliveries: [
+    [
+      'inboundWebhook',
+      `query ($id: ID!) { it: inboundDeliveries(filter: { inboundWebhookId: $id }) { totalCount nodes { id } } }`,
+    ],
+  ],
+  inboundEvents: [
+    [
+      'inboundWebhook',
+      `query ($id: ID!) { it: inboundEvents(filter: { inboundWebhookId: $id }) { hasMore events { cursor } } }`,
+    ],
+  ],
+  inboundFeed: [], // in inbound.feed.test.ts
+  inboundVerify: [
+    [
+      'inboundWebhook',
+      `query ($id: ID!) { it: inboundVerify(input: { inboundWebhookId: $id, body: "", headers: {} }) { valid authStatus reason } }`,
+    ],
+  ],
+  inboundWebhookCreate: [], // its workflow's id in the tests of workflows
+  inboundWebhookUpdate: [
+    [
+      'inboundWebhook',
+      `mutation ($id: ID!) { it: inboundWebhookUpdate(id: $id, input: { name: "Mine" }) { __typename ${error} } }`,
+    ],
+    [
+      'inboundWebhook',
+      `mutation ($id: ID!) { it: inboundWebhookUpdate(id: $id, input: { auth: { type: BEARER } }) { __typename ${error} } }`,
+    ],
+  ],
+  inboundWebhookDelete: [
+    ['inboundWebhook', `mutation ($id: ID!) { it: inboundWebhookDelete(id: $id) { __typename ${error} } }`],
+  ],
+  inboundWebhookRotateSecret: [
+    ['inboundWebhook', `mutation ($id: ID!) { it: inboundWebhookRotateSecret(id: $id) { __typename ${error} } }`],
+  ],
+  inboundWebhookRotateForwardSecret: [
+    [
+      'inboundWebhook',
+      `mutation ($id: ID!) { it: inboundWebhookRotateForwardSecret(id: $id) { __typename ${error} } }`,
+    ],
+  ],
+  inboundWebhookCaptureSample: [
+    ['inboundWebhook', `mutation ($id: ID!) { it: inboundWebhookCaptureSample(id: $id) { __typename ${error} } }`],
+  ],
+  inboundWebhookClearSample: [
+    ['inboundWebhook', `mutation ($id: ID!) { it: inboundWebhookClearSample(id: $id) { __typename ${error} } }`],
+  ],
+  inboundWebhookTest: [
+    ['inboundWebhook', `mutation ($id: ID!) { it: inboundWebhookTest(id: $id, body: {}) { __typename ${error} } }`],
+  ],
+  inboundDeliveryReplay: [
+    ['inboundDelivery', `mutation ($id: ID!) { it: inboundDeliveryReplay(id: $id) { __typename ${error} } }`],
+  ],
   ticket: [['ticket', `query ($id: ID!) { it: ticket(id: $id) { title comments { text } } }`]],
   tickets: [['client', `query ($id: ID!) { it: tickets(filter: { clientId: $id }) { totalCount nodes { id } } }`]],
   asset: [['asset', `query ($id: ID!) { it: asset(id: $id) { name } }`]],
@@ -210,7 +296,7 @@ describe('a tenant', () => {
     await tenant.publish(type);
     await until('the delivery', () => receiver.requests.length === 2);
     const own = await tenant.graphql(
-      `{ ${['webhooks', 'deliveries', 'events', 'apiKeys', 'tickets', 'clients', 'assets'].map((list) => `${list} { edges { cursor } }`).join(' ')} }`,
+      `{ ${['webhooks', 'deliveries', 'events', 'apiKeys', 'inboundWebhooks', 'inboundDeliveries', 'tickets', 'clients', 'assets'].map((list) => `${list} { edges { cursor } }`).join(' ')} }`,
     );
     for (const [list, { edges }] of Object.entries<any>(own)) {
       const page = await stranger.graphql(
