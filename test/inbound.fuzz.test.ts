@@ -1,20 +1,5 @@
 import { connect } from 'node:net';
-import {
-  array,
-  assert as assertProperty,
-  asyncProperty,
-  boolean,
-  constant,
-  constantFrom,
-  integer,
-  json,
-  nat,
-  oneof,
-  string,
-  stringMatching,
-  tuple,
-  uint8Array,
-} from 'fast-check';
+import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createTestDatabase } from './harness/database.ts';
 import type { TestDatabase } from './harness/database.ts';
@@ -74,7 +59,7 @@ const send = (bytes: Buffer): Promise<number[]> =>
     socket.on('close', () => resolve([...answer.matchAll(/HTTP\/1\.1 (\d{3})/g)].map((match) => Number(match[1]))));
   });
 
-const methods = constantFrom(
+const methods = fc.constantFrom(
   'POST',
   'PUT',
   'PATCH',
@@ -87,13 +72,13 @@ const methods = constantFrom(
   'QUERY',
   'X',
 );
-const latin1 = string({
-  unit: integer({ min: 0x20, max: 0xff }).map((code) => String.fromCharCode(code)),
+const latin1 = fc.string({
+  unit: fc.integer({ min: 0x20, max: 0xff }).map((code) => String.fromCharCode(code)),
   maxLength: 60,
 });
-const headerLines = oneof(
-  tuple(
-    constantFrom(
+const headerLines = fc.oneof(
+  fc.tuple(
+    fc.constantFrom(
       'content-type',
       'content-encoding',
       'x-signature',
@@ -112,9 +97,9 @@ const headerLines = oneof(
       'x-slack-signature',
       'x-slack-request-timestamp',
     ),
-    oneof(
+    fc.oneof(
       latin1,
-      constantFrom(
+      fc.constantFrom(
         'application/x-www-form-urlencoded',
         'multipart/form-data',
         'gzip',
@@ -128,11 +113,11 @@ const headerLines = oneof(
       ),
     ),
   ),
-  tuple(stringMatching(/^[\w!#$%&'*+.^`|~-]{1,20}$/), latin1),
+  fc.tuple(fc.stringMatching(/^[\w!#$%&'*+.^`|~-]{1,20}$/), latin1),
 );
-const bodies = oneof(
-  uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
-  json({ maxDepth: 5 }).map((text) => Buffer.from(text)),
+const bodies = fc.oneof(
+  fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
+  fc.json({ maxDepth: 5 }).map((text) => Buffer.from(text)),
   fc
     .constantFrom(
       '{"a":{"b":["x"]}}',
@@ -150,12 +135,12 @@ const bodies = oneof(
       '\uFEFF{}',
     )
     .map((text) => Buffer.from(text)),
-  constantFrom('[', '{"a":').map((text) => Buffer.from(text.repeat(5_000))),
-  constant(Buffer.alloc(21_000, 0x20)),
+  fc.constantFrom('[', '{"a":').map((text) => Buffer.from(text.repeat(5_000))),
+  fc.constant(Buffer.alloc(21_000, 0x20)),
 );
-const targets = oneof(
-  { weight: 6, arbitrary: nat().map((n) => paths[n % paths.length]!) },
-  constantFrom(
+const targets = fc.oneof(
+  { weight: 6, arbitrary: fc.nat().map((n) => paths[n % paths.length]!) },
+  fc.constantFrom(
     '/api/inbound/',
     '/api/inbound/a/b',
     '/api/inbound/default/%00',
@@ -168,10 +153,10 @@ const targets = oneof(
   ),
   latin1.map((text) => `/api/inbound/${text.replaceAll(/\s/g, '')}`),
 );
-const searches = oneof(
-  constant(''),
+const searches = fc.oneof(
+  fc.constant(''),
   latin1.map((text) => `?${text.replaceAll(/\s/g, '')}`),
-  constantFrom(
+  fc.constantFrom(
     '?validationToken=%00',
     '?validationToken=x',
     '?challenge=%ff',
@@ -183,15 +168,15 @@ const searches = oneof(
 );
 
 it('no request is answered 500, breaks the process, or is logged as an error', async () => {
-  await assertProperty(
-    asyncProperty(
+  await fc.assert(
+    fc.asyncProperty(
       methods,
       targets,
       searches,
-      array(headerLines, { maxLength: 8 }),
+      fc.array(headerLines, { maxLength: 8 }),
       bodies,
-      constantFrom('length', 'chunked', 'short', 'none', 'both'),
-      boolean(),
+      fc.constantFrom('length', 'chunked', 'short', 'none', 'both'),
+      fc.boolean(),
       async (method, target, search, headers, content, framing, isSigned) => {
         const lines = headers.map(([name, value]) => `${name}: ${value}`);
         if (isSigned) lines.push(`X-Signature: ${sign(content)}`);
