@@ -38,7 +38,7 @@ beforeAll(async () => {
     box,
     bell,
     { tell: () => undefined },
-    { checkUrl: () => null, headerPrefix: 'X-Alga-' },
+    { checkUrl: () => null, checkExpression: async () => null, headerPrefix: 'X-Alga-' },
   );
 });
 afterAll(async () => {

@@ -46,7 +46,7 @@ beforeAll(async () => {
     new SecretBox(Buffer.alloc(32, 7)),
     bell,
     { tell: () => undefined },
-    { checkUrl: () => null, headerPrefix: 'X-Alga-' },
+    { checkUrl: () => null, checkExpression: async () => null, headerPrefix: 'X-Alga-' },
   );
 });
 afterAll(async () => {

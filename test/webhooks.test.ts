@@ -238,7 +238,11 @@ test('what an update asks of the status is one of the three, or a contradiction'
       fc.constantFrom('ACTIVE', 'PAUSED', 'DISABLED', undefined),
       (isActive, status) => {
         const contradicts = isActive !== undefined && status !== undefined && isActive !== (status === 'ACTIVE');
-        const check = () => checkUpdate({ isActive, status }, { checkUrl: () => null, headerPrefix: 'X-Alga-' }).status;
+        const check = () =>
+          checkUpdate(
+            { isActive, status },
+            { checkUrl: () => null, checkExpression: async () => null, headerPrefix: 'X-Alga-' },
+          ).status;
         if (contradicts) expect(check).toThrow(/contradicts/);
         else expect(check()).toBe(status ?? (isActive === undefined ? null : isActive ? 'ACTIVE' : 'PAUSED'));
       },

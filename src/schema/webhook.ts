@@ -136,6 +136,11 @@ export const WebhookType = builder.objectRef<Webhook>('Webhook').implement({
       description: 'It gets only events about these entities; empty: about all.',
       resolve: ({ entityIds }) => entityIds,
     }),
+    condition: t.exposeString('condition', {
+      nullable: true,
+      description:
+        'JSONata on the envelope; the event is sent where it is truthy. Evaluated once, before the first attempt; null: every event is sent.',
+    }),
     payloadFields: t.stringList({
       nullable: true,
       description: 'Top-level keys of `data` that it gets, besides the id of the entity; null: all.',

@@ -33,6 +33,9 @@ const WebhookCreateInput = builder.inputType('WebhookCreateInput', {
     verifySsl: t.boolean({ defaultValue: true, description: 'Whether its TLS certificate has to be valid.' }),
     description: t.string({ description: 'What it is for: at most 2,000 characters.' }),
     entityIds: t.stringList({ description: 'Only events about these entities; left out or empty: about all.' }),
+    condition: t.string({
+      description: 'JSONata on the envelope: only events for which it is truthy are sent; left out: all.',
+    }),
     payloadFields: t.stringList({
       description: 'Only these top-level keys of `data`, besides the id of the entity; left out: all.',
     }),
@@ -62,6 +65,9 @@ const WebhookUpdateInput = builder.inputType('WebhookUpdateInput', {
     verifySsl: t.boolean({ description: 'Whether its TLS certificate has to be valid.' }),
     description: t.string({ description: 'What it is for: at most 2,000 characters.' }),
     entityIds: t.stringList({ description: 'Only events about these entities; empty: about all.' }),
+    condition: t.string({
+      description: 'JSONata on the envelope: only events for which it is truthy are sent; null: all.',
+    }),
     payloadFields: t.stringList({
       description: 'Only these top-level keys of `data`, besides the id of the entity; null: all.',
     }),

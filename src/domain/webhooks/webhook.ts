@@ -28,6 +28,8 @@ const WebhookSchema = defineEntity({
     maxConcurrency: p.integer(),
     rateLimitPerMinute: p.integer().nullable(),
     ordering: p.text().$type<Ordering>(),
+    /** JSONata on the envelope. */
+    condition: p.text().nullable(),
     headerNames: p.type(TextList).$type<readonly string[]>(),
     /** Encrypted: a list of names and values; read only where it is sent. */
     headers: p.text().nullable().lazy(),

@@ -11,6 +11,11 @@ export type UrlCheck = (url: string) => string | null;
 /** What this installation lays down for webhooks. */
 export interface WebhookRules {
   readonly checkUrl: UrlCheck;
+  /** Null where it compiles; the position counts the characters before what is wrong. */
+  readonly checkExpression: (
+    tenantId: string,
+    expression: string,
+  ) => Promise<{ readonly message: string; readonly position: number | null } | null>;
   /** Of the signed headers, which nobody else may set. */
   readonly headerPrefix: string;
 }
@@ -68,6 +73,7 @@ const fields = ({ checkUrl, headerPrefix }: WebhookRules) => ({
   maxConcurrency: whole(1, 100, 'The concurrency'),
   rateLimitPerMinute: whole(1, 60_000, 'The rate limit per minute'),
   ordering: z.enum(ORDERINGS),
+  condition: exactText(1, 4_096, 'A condition'),
   headers: z
     .array(
       z.object({
@@ -111,6 +117,8 @@ export interface WebhookSettings {
   readonly maxConcurrency: number;
   readonly rateLimitPerMinute: number | null;
   readonly ordering: Ordering;
+  /** JSONata on the envelope; its syntax is checked apart. */
+  readonly condition: string | null;
 }
 
 /** A static header; without a value, the one that is stored under its name. */
@@ -134,6 +142,7 @@ export interface WebhookCreateInput {
   readonly maxConcurrency?: number | null | undefined;
   readonly rateLimitPerMinute?: number | null | undefined;
   readonly ordering?: Ordering | null | undefined;
+  readonly condition?: string | null | undefined;
   readonly headers?: readonly HeaderInput[] | null | undefined;
 }
 
@@ -162,6 +171,7 @@ export const checkCreate = (
     maxConcurrency: f.maxConcurrency.nullish(),
     rateLimitPerMinute: f.rateLimitPerMinute.nullish(),
     ordering: f.ordering.nullish(),
+    condition: f.condition.nullish(),
     headers: f.headers.nullish(),
   });
   const given = parseInput(schema, input);
@@ -177,6 +187,7 @@ export const checkCreate = (
     maxConcurrency: given.maxConcurrency ?? WEBHOOK_DEFAULTS.maxConcurrency,
     rateLimitPerMinute: given.rateLimitPerMinute ?? WEBHOOK_DEFAULTS.rateLimitPerMinute,
     ordering: given.ordering ?? WEBHOOK_DEFAULTS.ordering,
+    condition: given.condition ?? null,
     headers: given.headers ?? [],
   };
 };
@@ -212,6 +223,7 @@ export const checkUpdate = (input: WebhookUpdateInput, rules: WebhookRules): Web
     maxConcurrency: f.maxConcurrency.nullish(),
     rateLimitPerMinute: f.rateLimitPerMinute.nullish(),
     ordering: f.ordering.nullish(),
+    condition: f.condition.nullish(),
     headers: f.headers.nullish(),
   });
   const { isActive, status, headers, ...given } = parseInput(schema, input);

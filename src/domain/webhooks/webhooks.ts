@@ -73,6 +73,7 @@ export class Webhooks {
   /** Throws ValidationError. */
   async create(tenantId: string, input: WebhookCreateInput): Promise<WebhookWithSecret> {
     const { isActive, headers, ...settings } = checkCreate(input, this.#rules);
+    await this.#checkCondition(tenantId, settings.condition);
     const id = newId();
     const secret = generateSigningSecret();
     const webhook = await this.#database.em().transactional(async (em) => {
@@ -113,6 +114,7 @@ export class Webhooks {
   /** Throws NotFoundError or ValidationError. */
   async update(tenantId: string, id: string, input: WebhookUpdateInput): Promise<Webhook> {
     const { settings, status, headers } = checkUpdate(input, this.#rules);
+    await this.#checkCondition(tenantId, settings.condition ?? null);
     const { webhook, before } = await this.#change(tenantId, id, async (em, webhook) => {
       const sql = sqlOf(em);
       const before = webhook.status;
@@ -170,6 +172,14 @@ export class Webhooks {
       return webhook;
     });
     return { webhook, signingSecret: signingSecretSpellings(secret) };
+  }
+
+  async #checkCondition(tenantId: string, condition: string | null): Promise<void> {
+    const refusal = condition === null ? null : await this.#rules.checkExpression(tenantId, condition);
+    if (refusal === null) return;
+    const { message, position } = refusal;
+    const place = position === null ? '' : ` (at character ${position})`;
+    throw new ValidationError(`This is no JSONata: ${message}${place}`, ['input', 'condition']);
   }
 
   /** Runs `work` with the locked row, then raises the version; tells the lane's holder after the commit. */

@@ -57,7 +57,7 @@ export class Bodies {
         ? Buffer.from(bodyFor(whole.body.toString(), delivery.payloadFields))
         : whole.body;
       this.#bytes += body.length;
-      ready.push({ ...whole, delivery, body });
+      ready.push({ ...whole, delivery, body, envelope: whole.body });
     }
     return ready;
   }

@@ -11,7 +11,10 @@ export interface ReadyDelivery {
   readonly delivery: OpenDelivery;
   /** The TypeID of the event, or of the inbound delivery that it forwards. */
   readonly eventId: string;
+  /** As it is sent. */
   readonly body: Buffer;
+  /** The whole envelope, which `payloadFields` may have narrowed to the body. */
+  readonly envelope: Buffer;
   readonly contentType: string;
   /** How often what led to it had passed through hookgraph before. */
   readonly hops: number;

@@ -1,8 +1,10 @@
 import { readDue } from '../../domain/deliveries/openDeliveries.ts';
 import type { DueRead, LaneRead, OpenDelivery } from '../../domain/deliveries/openDeliveries.ts';
-import type { AttemptError } from '../../domain/deliveries/delivery.ts';
+import type { AttemptErrorCode } from '../../domain/deliveries/delivery.ts';
+import type { Settlement } from '../../domain/deliveries/settlement.ts';
 import type { Database } from '../../platform/database.ts';
 import type { Logger } from '../../platform/logs.ts';
+import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
 import type { LaneBand } from './band.ts';
 import type { Bodies } from './bodies.ts';
 import type { Lane, ReadyDelivery } from './lane.ts';
@@ -13,13 +15,22 @@ const READS_AT_ONCE = 4;
 /** Of one statement, so that taking in its rows holds nobody up for long. */
 const MOST_ROWS = 1_000;
 const READ_RETRY_MS = 500;
-const EXPIRED: AttemptError = { code: 'UNKNOWN', message: 'Not delivered within 7 days.' };
-const ORPHANED: AttemptError = { code: 'UNKNOWN', message: 'The event is no longer stored.' };
+/** Of what an expression says of its failure. */
+const LONGEST_MESSAGE = 500;
+
+/** How a delivery ends without an attempt. */
+type End = Pick<Settlement, 'status' | 'error'>;
+const abandoned = (code: AttemptErrorCode, message: string): End => ({ status: 'ABANDONED', error: { code, message } });
+const EXPIRED = abandoned('UNKNOWN', 'Not delivered within 7 days.');
+const ORPHANED = abandoned('UNKNOWN', 'The event is no longer stored.');
+const FILTERED: End = { status: 'FILTERED', error: null };
+const NONE: ReadonlyMap<string, End> = new Map();
 
 export interface LaneReaderOptions {
   readonly database: Database;
   readonly bodies: Bodies;
   readonly settler: Settler;
+  readonly sandbox: Pick<Sandbox, 'evaluateMany'>;
   readonly log: Logger;
   /** Its row has another version than it is worked with. */
   readonly onStale: (lane: Lane) => void;
@@ -36,7 +47,8 @@ interface Reading extends LaneRead {
 
 /**
  * Reads ahead for lanes, for all that wait at once in one statement: a ring that wakes ten lanes is one read (one each
- * cost 3 ms more from publish to receiver). What can't be sent ends here: too old, or its event gone.
+ * cost 3 ms more from publish to receiver). What can't be sent ends here: too old, its event gone, or filtered by its
+ * webhook's condition.
  */
 export class LaneReader {
   readonly #options: LaneReaderOptions;
@@ -129,34 +141,39 @@ export class LaneReader {
       const own = readings.flatMap((reading, index) =>
         reading.lane === lane ? [{ reading, read: reads[index]! }] : [],
       );
-      this.#take(lane, own, entries);
+      void this.#take(lane, own, entries);
     }
   }
 
-  /** What was read of one lane: ended, or ready. */
-  #take(
+  /** What was read of one lane: ended, filtered, or ready. Conditions are waited for by their own lane only. */
+  async #take(
     lane: Lane,
     own: readonly { reading: Reading; read: DueRead }[],
     entries: ReadonlyMap<string, ReadyDelivery>,
-  ): void {
+  ): Promise<void> {
     const ready = own.flatMap(({ read }) => read.deliveries.flatMap(({ id }) => entries.get(id) ?? []));
+    const ends =
+      lane.destination.condition === null ? NONE : await this.#judge(lane, lane.destination.condition, ready);
     const isOutdated = own.some(({ reading }) => reading.generation !== lane.generation);
-    if (this.#isStopped || isOutdated || !lane.isGateOpen()) {
+    if (ends === null || this.#isStopped || isOutdated || !lane.isGateOpen()) {
       for (const entry of ready) this.#options.bodies.free(entry);
-      lane.failRead(0);
+      lane.failRead(ends === null ? Date.now() + READ_RETRY_MS : 0);
       if (!this.#isStopped) this.#options.onRead(lane);
       return;
     }
     for (const { reading, read } of own) {
       reading.of.endRead(read, reading.limit);
+      const kept: ReadyDelivery[] = [];
       for (const delivery of read.deliveries) {
-        if (delivery.isExpired) this.#abandon(lane, delivery, EXPIRED);
-        else if (!entries.has(delivery.id)) this.#abandon(lane, delivery, ORPHANED);
+        const entry = entries.get(delivery.id);
+        const end = delivery.isExpired ? EXPIRED : entry ? ends.get(delivery.id) : ORPHANED;
+        if (end === undefined) kept.push(entry!);
+        else {
+          if (entry) this.#options.bodies.free(entry);
+          this.#end(lane, delivery, end);
+        }
       }
-      lane.take(
-        reading.of,
-        read.deliveries.flatMap(({ id }) => entries.get(id) ?? []),
-      );
+      lane.take(reading.of, kept);
     }
     if (ready.length > 0) {
       lane.bodyBytes = Math.ceil(ready.reduce((sum, { body }) => sum + body.length, 0) / ready.length) + 1_024;
@@ -166,7 +183,34 @@ export class LaneReader {
     this.#options.onRead(lane);
   }
 
-  #abandon(lane: Lane, delivery: OpenDelivery, error: AttemptError): void {
+  /**
+   * The condition on what has not been tried yet, by delivery id: how those end that aren't sent. Null where the sandbox has
+   * trouble of its own.
+   */
+  async #judge(
+    lane: Lane,
+    condition: string,
+    ready: readonly ReadyDelivery[],
+  ): Promise<ReadonlyMap<string, End> | null> {
+    const fresh = ready.filter(({ delivery }) => delivery.attempts === 0);
+    if (fresh.length === 0) return NONE;
+    const evaluations = await this.#options.sandbox.evaluateMany(
+      lane.tenantId,
+      condition,
+      fresh.map(({ envelope }) => envelope.toString()),
+    );
+    const ends = new Map<string, End>();
+    for (const [index, evaluation] of evaluations.entries()) {
+      const { id } = fresh[index]!.delivery;
+      if (evaluation.ok) {
+        if (!evaluation.truthy) ends.set(id, FILTERED);
+      } else if (evaluation.code === 'UNAVAILABLE') return null;
+      else ends.set(id, abandoned('CONDITION_FAILED', evaluation.message.slice(0, LONGEST_MESSAGE)));
+    }
+    return ends;
+  }
+
+  #end(lane: Lane, delivery: OpenDelivery, { status, error }: End): void {
     lane.hold(delivery.id);
     const { webhookId, webhookName } = lane.destination;
     this.#options.settler.add(
@@ -179,7 +223,7 @@ export class LaneReader {
         isTest: delivery.isTest,
         isForward: delivery.isForward,
         attemptsBefore: delivery.attempts,
-        status: 'ABANDONED',
+        status,
         nextAt: null,
         keepsPlace: false,
         circuitUntil: undefined,

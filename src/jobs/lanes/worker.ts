@@ -14,6 +14,7 @@ import type { Logger } from '../../platform/logs.ts';
 import type { Notifications } from '../../platform/notifications.ts';
 import type { Exchange } from '../../platform/outbound/exchange.ts';
 import type { Sender } from '../../platform/outbound/sender.ts';
+import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
 import type { SecretBox } from '../../platform/secrets.ts';
 import { DELIVER_QUEUE } from '../boss.ts';
 import { Bodies } from './bodies.ts';
@@ -36,6 +37,7 @@ export interface WorkerOptions {
   readonly bell: Bell;
   readonly notifications: Notifications;
   readonly sender: Sender;
+  readonly sandbox: Pick<Sandbox, 'evaluateMany'>;
   readonly box: SecretBox;
   readonly log: Logger;
   readonly headerPrefix: string;
@@ -107,6 +109,7 @@ export class LaneWorker implements LocalLanes {
     this.#reader = new LaneReader({
       database: options.database,
       bodies: this.#bodies,
+      sandbox: options.sandbox,
       settler: this.#settler,
       log: options.log,
       onStale: (lane) => this.reconfigure(lane.webhookId),

@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest';
+import { pollFeed } from './harness/feed.ts';
+import { until } from './harness/program.ts';
+import { useScene } from './harness/scene.ts';
+
+const scene = useScene();
+
+const numbers = (): number[] =>
+  scene.receiver.requests.map((request) => (JSON.parse(request.body) as { data: { n: number } }).data.n);
+
+describe('a condition', () => {
+  it('lets through what it is truthy for; the rest is filtered, without an attempt and without a trace in health', async () => {
+    const { tenant, receiver } = scene;
+    const type = await tenant.registerType();
+    const { id } = await tenant.createWebhook(receiver.url, [type], {
+      condition: `data.n > 2 and $contains(event_type, "${type.slice(0, 3)}")`,
+    });
+    await tenant.publishMany([1, 2, 3, 4].map((n) => ({ type, data: { n } })));
+    await tenant.reached(id, 'DELIVERED', 2);
+    const filtered = await tenant.reached(id, 'FILTERED', 2);
+    expect(numbers().sort()).toEqual([3, 4]);
+    expect(filtered.map(({ attemptCount }) => attemptCount)).toEqual([0, 0]);
+    const { webhook } = await tenant.graphql(
+      'query ($id: ID!) { webhook(id: $id) { condition health { status successRate consecutiveFailures } } }',
+      { id },
+    );
+    expect(webhook).toEqual({
+      condition: expect.stringContaining('data.n > 2'),
+      health: { status: 'HEALTHY', successRate: 1, consecutiveFailures: 0 },
+    });
+    await until('the feed', async () => {
+      const events = (await pollFeed(scene.program, null)).filter(({ webhookId }) => webhookId === id);
+      return events.filter(({ status }) => status === 'FILTERED').length === 2;
+    });
+  });
+
+  it('sees what payloadFields leave out', async () => {
+    const { tenant, receiver } = scene;
+    const type = await tenant.registerType();
+    const { id } = await tenant.createWebhook(receiver.url, [type], {
+      condition: 'data.secret = 1',
+      payloadFields: ['n'],
+    });
+    await tenant.publishMany([
+      { type, data: { n: 1, secret: 0 } },
+      { type, data: { n: 2, secret: 1 } },
+    ]);
+    await tenant.reached(id, 'DELIVERED', 1);
+    await tenant.reached(id, 'FILTERED', 1);
+    expect(receiver.requests.map(({ body }) => JSON.parse(body).data)).toEqual([{ n: 2 }]);
+  });
+
+  it('that fails or never ends abandons its own deliveries, says why, and delays no other webhook', async () => {
+    const { tenant, receiver } = scene;
+    const type = await tenant.registerType();
+    const failing = await tenant.createWebhook(receiver.url, [type], { condition: '$error("no such thing")' });
+    const endless = await tenant.createWebhook(receiver.url, [type], {
+      condition: '($f := function($x) { $f($x) }; $f(1))',
+    });
+    const sound = await tenant.createWebhook(receiver.url, [type], { condition: 'data.n >= 0' });
+    await tenant.publishMany(Array.from({ length: 20 }, (_, n) => ({ type, data: { n } })));
+    const startedAt = Date.now();
+    await tenant.reached(sound.id, 'DELIVERED', 20);
+    expect(Date.now() - startedAt).toBeLessThan(2_000);
+    const [failed] = await tenant.reached(failing.id, 'ABANDONED', 20);
+    expect(failed).toMatchObject({ attemptCount: 0, error: { code: 'CONDITION_FAILED', message: 'no such thing' } });
+    const [ended] = await tenant.reached(endless.id, 'ABANDONED', 20);
+    expect(ended).toMatchObject({ attemptCount: 0, error: { code: 'CONDITION_FAILED' } });
+  });
+
+  it('is compiled when it is saved: one that is no JSONata is refused with its place and changes nothing', async () => {
+    const { tenant, receiver } = scene;
+    const { id } = await tenant.createWebhook(receiver.url, ['a.b'], { condition: 'data.n = 1' });
+    const refused = await tenant.update(id, { condition: 'data.n = (1' });
+    expect(refused).toMatchObject({ code: 'BAD_REQUEST', path: ['input', 'condition'] });
+    expect(refused.message).toMatch(/at character \d+/);
+    const conditionOf = async (): Promise<unknown> =>
+      (await tenant.graphql('query ($id: ID!) { webhook(id: $id) { condition } }', { id })).webhook.condition;
+    expect(await conditionOf()).toBe('data.n = 1');
+    await tenant.update(id, { condition: null });
+    expect(await conditionOf()).toBeNull();
+  });
+});
