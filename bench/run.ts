@@ -31,10 +31,9 @@ for (const name of names) {
 }
 
 function line({ name, value, unit, atLeast, atMost }: Figure): string {
-  const target =
-    atLeast === undefined && atMost === undefined
-      ? ''
-      : `  ${(atLeast !== undefined && value >= atLeast) || (atMost !== undefined && value <= atMost) ? 'met' : 'MISSED'} (${atLeast !== undefined ? `≥ ${atLeast}` : `≤ ${atMost}`})`;
+  const bounds = [...(atLeast === undefined ? [] : [`≥ ${atLeast}`]), ...(atMost === undefined ? [] : [`≤ ${atMost}`])];
+  const isMet = value >= (atLeast ?? -Infinity) && value <= (atMost ?? Infinity);
+  const target = bounds.length === 0 ? '' : `  ${isMet ? 'met' : 'MISSED'} (${bounds.join(', ')})`;
   const text = unit === 'ratio' ? value.toFixed(2) : unit === 'ms' ? value.toFixed(1) : String(Math.round(value));
   return `  ${name.padEnd(56)} ${text.padStart(9)} ${unit.padEnd(6)}${target}`;
 }

@@ -157,6 +157,93 @@ const hanging = async (stage: Stage): Promise<Figure[]> => {
   ];
 };
 
+/**
+ * 500 events a second, each for one of 200 webhooks, of which 100 hang until their timeout: what the others feel of it,
+ * beside a run in which those 100 are not there.
+ */
+const starvation = async (stage: Stage): Promise<Figure[]> => {
+  const program = await stage.start();
+  const entities = Array.from({ length: 200 }, (_, n) => `entity-${n}`);
+  const create = async (those: readonly string[], path: string): Promise<void> => {
+    for (const entity of those) await stage.createWebhooks(program, 1, path, { entityIds: [entity] });
+  };
+  const run = async (seconds: number): Promise<{ p50: number; p99: number }> => {
+    await stage.received();
+    const sent: Promise<void>[] = [];
+    const startedAt = Date.now();
+    for (let call = 0; call < seconds * 50; call++) {
+      const those = Array.from({ length: 10 }, (_, n) => entities[(call * 10 + n * 21) % entities.length]!);
+      sent.push(stage.publishTo(program, those));
+      await sleep(Math.max(0, startedAt + (call + 1) * (SECOND / 50) - Date.now()));
+    }
+    await Promise.all(sent);
+    await sleep(SECOND);
+    return stage.received();
+  };
+  await create(entities.slice(0, 100), '/');
+  await run(5);
+  const alone = await run(20);
+  await create(entities.slice(100), '/hang');
+  progress('  100 begin to hang');
+  await run(15);
+  const beside = await run(20);
+  return [
+    { name: '500 events/s for 200 webhooks of which 100 exist, p50', value: alone.p50, unit: 'ms' },
+    { name: 'the same, p99', value: alone.p99, unit: 'ms' },
+    { name: 'beside 100 that hang, p50', value: beside.p50, unit: 'ms' },
+    { name: 'the same, p99', value: beside.p99, unit: 'ms' },
+    { name: 'p99 beside, to alone', value: beside.p99 / alone.p99, unit: 'ratio', atMost: 2 },
+  ];
+};
+
+/** What a webhook asks for itself, with two workers: 600 a minute over two minutes, and three at once. */
+const limits = async (stage: Stage): Promise<Figure[]> => {
+  const program = await stage.start();
+  await stage.start('worker');
+  await stage.createWebhooks(program, 1, '/slow', { entityIds: ['three'], maxConcurrency: 3 });
+  await stage.publishTo(program, Array<string>(500).fill('three'));
+  await stage.drained();
+  const { mostAtOnce } = await stage.received();
+  await stage.createWebhooks(program, 1, '/', { entityIds: ['limited'], rateLimitPerMinute: 600 });
+  for (let n = 0; n < 4; n++) await stage.publishTo(program, Array<string>(500).fill('limited'));
+  // What may come ahead of its time has come.
+  await sleep(3 * SECOND);
+  await stage.received();
+  const minutes = 2;
+  await sleep(minutes * 60 * SECOND);
+  const { requests } = await stage.received();
+  return [
+    { name: 'at once, of 3 allowed', value: mostAtOnce, unit: '', atLeast: 3, atMost: 3 },
+    { name: 'in two minutes, of 1,200 allowed', value: requests, unit: '' },
+    { name: 'to what is allowed', value: requests / (600 * minutes), unit: 'ratio', atLeast: 0.95, atMost: 1.05 },
+  ];
+};
+
+/** 10,000 events for ten webhooks in strict order; one request in thirty fails, and one of two workers is killed. */
+const strict = async (stage: Stage): Promise<Figure[]> => {
+  const api = await stage.start('api');
+  const victim = await stage.start('worker');
+  await stage.start('worker');
+  const entities = Array.from({ length: WEBHOOKS }, (_, n) => `entity-${n}`);
+  const schedule = Array<number>(20).fill(1);
+  for (const entity of entities) {
+    await stage.createWebhooks(api, 1, '/strict', { entityIds: [entity], ordering: 'STRICT', retrySchedule: schedule });
+  }
+  for (let n = 0; n < 1_000; n += 50) {
+    const those = Array.from({ length: 50 }, () => entities).flat();
+    await stage.publishTo(api, those, (index) => ({ n: n + Math.floor(index / WEBHOOKS) }));
+    if (n === 300) await stage.stop(victim.child, 'SIGKILL');
+  }
+  await stage.drained();
+  await sleep(SECOND);
+  const { requests, distinct, outOfTurn } = await stage.received();
+  return [
+    { name: 'distinct of 10,000 at the receiver', value: distinct, unit: '', atLeast: 10_000, atMost: 10_000 },
+    { name: 'requests', value: requests, unit: '' },
+    { name: 'out of turn', value: outOfTurn, unit: '', atMost: 0 },
+  ];
+};
+
 /** Single publishes by 32 callers, of a type that matches (rings) and of one that matches nothing (none). */
 const publish = async (stage: Stage): Promise<Figure[]> => {
   const program = await stage.start('api');
@@ -231,5 +318,8 @@ export const scenarios: Readonly<Record<string, (stage: Stage) => Promise<Figure
   snapshot,
   backlog,
   hanging,
+  starvation,
+  limits,
+  strict,
   kill,
 };

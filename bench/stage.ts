@@ -19,6 +19,10 @@ export interface ReceiverStatistics {
   readonly distinct: number;
   readonly p50: number;
   readonly p99: number;
+  /** Under `/slow`. */
+  readonly mostAtOnce: number;
+  /** Under `/strict`: requests that passed one that wasn't taken yet. */
+  readonly outOfTurn: number;
 }
 
 export interface ProgramProcess {
@@ -178,6 +182,26 @@ export class Stage {
     await program.graphql(
       `mutation ($input: EventInput!) { eventPublish(input: $input) { ... on EventPublishSuccess { matchedCount } } }`,
       { input: { type: EVENT_TYPE, data: { ts: performance.timeOrigin + performance.now(), text: FILLING } } },
+    );
+  }
+
+  /** One call with an event for each of these entities; `data` has the time stamp, and what `more` says of the n-th. */
+  async publishTo(
+    program: ProgramProcess,
+    entityIds: readonly string[],
+    more: (n: number) => object = () => ({}),
+  ): Promise<void> {
+    const ts = performance.timeOrigin + performance.now();
+    await program.graphql(
+      `mutation ($input: [EventInput!]!) { eventPublishMany(input: $input) {
+         ... on EventPublishManySuccess { results { matchedCount } } ... on Error { message } } }`,
+      {
+        input: entityIds.map((entityId, n) => ({
+          type: EVENT_TYPE,
+          entityId,
+          data: { ts, ...more(n), text: FILLING },
+        })),
+      },
     );
   }
 
