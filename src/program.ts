@@ -204,6 +204,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
         bell,
         notifications,
         sender,
+        sandbox,
         box,
         log,
         ...signing,
@@ -268,6 +269,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
           apiKeys: new ApiKeys(database),
           webhooks: new Webhooks(database, box, bell, healthFeed, {
             checkUrl: (text) => checkTarget(text, policy),
+            checkExpression: (tenantId, expression) => sandbox.check(tenantId, expression),
             headerPrefix: config.headerPrefix,
           }),
           webhookList,

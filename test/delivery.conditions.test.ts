@@ -18,7 +18,7 @@ describe('a condition', () => {
     await tenant.publishMany([1, 2, 3, 4].map((n) => ({ type, data: { n } })));
     await tenant.reached(id, 'DELIVERED', 2);
     const filtered = await tenant.reached(id, 'FILTERED', 2);
-    expect(numbers().sort()).toEqual([3, 4]);
+    expect(new Set(numbers())).toEqual(new Set([3, 4]));
     expect(filtered.map(({ attemptCount }) => attemptCount)).toEqual([0, 0]);
     const { webhook } = await tenant.graphql(
       'query ($id: ID!) { webhook(id: $id) { condition health { status successRate consecutiveFailures } } }',

@@ -148,7 +148,7 @@ export class Pool {
     this.#starting--;
     if (!isReady) {
       this.#children.delete(child);
-      await this.#pause();
+      if (!this.#isClosed) await this.#pause();
       return;
     }
     this.#failedStarts = 0;
