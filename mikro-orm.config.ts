@@ -2,6 +2,7 @@ import { Migration0001Foundation } from './migrations/0001-foundation.ts';
 import { Migration0002Lanes } from './migrations/0002-lanes.ts';
 import { Migration0003Desk } from './migrations/0003-desk.ts';
 import { Migration0004Rollups } from './migrations/0004-rollups.ts';
+import { Migration0005Bulk } from './migrations/0005-bulk.ts';
 import { Migration0006Health } from './migrations/0006-health.ts';
 import { Migration0007Inbound } from './migrations/0007-inbound.ts';
 import { Migration0009Forwards } from './migrations/0009-forwards.ts';
@@ -24,6 +25,7 @@ export const schema: DatabaseSchema = {
     Migration0002Lanes,
     Migration0003Desk,
     Migration0004Rollups,
+    Migration0005Bulk,
     Migration0006Health,
     Migration0007Inbound,
     Migration0009Forwards,

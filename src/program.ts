@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { schema } from '../mikro-orm.config.ts';
 import { bootstrap, poolSize } from './bootstrap.ts';
 import type { Config } from './config.ts';
+import { BulkOperations } from './domain/bulk/bulkOperations.ts';
+import { BulkProgress } from './domain/bulk/bulkProgress.ts';
 import { DeliveryRetry } from './domain/deliveries/deliveryRetry.ts';
 import { findDelivery } from './domain/deliveries/history.ts';
 import type { Settlement } from './domain/deliveries/settlement.ts';
@@ -32,6 +34,8 @@ import { HealthFeed } from './domain/webhooks/healthFeed.ts';
 import { WebhookList } from './domain/webhooks/webhookList.ts';
 import { Webhooks } from './domain/webhooks/webhooks.ts';
 import { DELIVER_QUEUE, DISPATCH_QUEUE, openBoss } from './jobs/boss.ts';
+import { BulkRunner } from './jobs/bulkOperations.ts';
+import { BulkQueue } from './jobs/bulkQueue.ts';
 import { Clock } from './jobs/clock.ts';
 import { DispatchWorker } from './jobs/dispatch/dispatchWorker.ts';
 import { HealthWatch } from './jobs/healthWatch.ts';
@@ -137,6 +141,8 @@ export const startProgram = async (config: Config): Promise<Program> => {
     const dispatchBell = new Bell({ boss, database, log, queue: DISPATCH_QUEUE, channel: 'hookgraph_dispatch' });
     started.push(() => bell.flush());
     started.push(() => dispatchBell.flush());
+    const bulkQueue = new BulkQueue(boss, database, log);
+    started.push(() => bulkQueue.flush());
     const webhookList = new WebhookList(database);
     const healthFeed = new HealthFeed({
       database,
@@ -191,6 +197,21 @@ export const startProgram = async (config: Config): Promise<Program> => {
     }
 
     if (isWorker) {
+      const bulkRunner = new BulkRunner({
+        database,
+        boss,
+        queue: bulkQueue,
+        notifications,
+        bell,
+        log,
+        mend,
+        onTurn: ({ operation, slice }) => {
+          outbox.poke();
+          metrics.bulkDeliveries.inc({ kind: operation.kind.toLowerCase() }, slice.succeeded);
+        },
+      });
+      bulkRunner.start();
+      started.push(() => bulkRunner.stop());
       const healthWatch = new HealthWatch({ database, publisher, bell, healthFeed, log, mend });
       healthWatch.start();
       started.push(() => healthWatch.stop());
@@ -287,6 +308,8 @@ export const startProgram = async (config: Config): Promise<Program> => {
             onRecorded: () => outbox.poke(),
           }),
           deliveryRetry: new DeliveryRetry({ database, bell, onChanged: () => outbox.poke() }),
+          bulk: new BulkOperations(database, (id) => bulkQueue.call(id)),
+          bulkProgress: new BulkProgress(database, notifications),
           desk: config.desk ? { changes: new Desk(changes), reader: new DeskReader(database) } : null,
           feed,
           healthFeed,

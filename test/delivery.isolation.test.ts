@@ -4,6 +4,7 @@ import { buildSchema, getNamedType, isInputObjectType } from 'graphql';
 import type { GraphQLInputType, GraphQLSchema } from 'graphql';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { decodeId, encodeId, newId } from '../src/platform/ids.ts';
+import { bulkOf } from './harness/bulk.ts';
 import { runSql } from './harness/database.ts';
 import { deskOf } from './harness/desk.ts';
 import { followFeed, pollFeed } from './harness/feed.ts';
@@ -25,6 +26,7 @@ type Ids = Record<
   | 'attempt'
   | 'inboundWebhook'
   | 'inboundDelivery'
+  | 'operation'
   | 'ticket'
   | 'comment'
   | 'client'
@@ -65,6 +67,7 @@ const prepare = async (): Promise<string> => {
     delivery: deliveries.nodes[0].id,
     attempt: deliveries.nodes[0].attempts[0].id,
     ...inbound,
+    operation: (await bulkOf(tenant).cancel({ webhookId: id })).id,
     ...desk,
   };
   return idempotencyKey;
@@ -125,6 +128,7 @@ const nobodys: Ids = {
   attempt: encodeId('attempt', newId()),
   inboundWebhook: encodeId('inboundWebhook', newId()),
   inboundDelivery: encodeId('inboundDelivery', newId()),
+  operation: encodeId('bulkOperation', newId()),
   ticket: encodeId('ticket', newId()),
   comment: encodeId('ticketComment', newId()),
   client: encodeId('client', newId()),
@@ -132,6 +136,7 @@ const nobodys: Ids = {
 };
 
 const error = '... on Error { code message path }';
+const started = '... on BulkOperationSuccess { operation { status total } }';
 
 /** Every way to name an object, each used with an id that a stranger has no right to. Root fields by their name. */
 const OPERATIONS: Record<string, [kind: keyof Ids, operation: string][]> = {
@@ -164,6 +169,25 @@ const OPERATIONS: Record<string, [kind: keyof Ids, operation: string][]> = {
     ['webhook', `mutation ($id: ID!) { it: webhookRotateSecret(id: $id) { __typename ${error} } }`],
   ],
   webhookSendTest: [['webhook', `mutation ($id: ID!) { it: webhookSendTest(id: $id) { __typename ${error} } }`]],
+  bulkOperation: [['operation', `query ($id: ID!) { it: bulkOperation(id: $id) { status total } }`]],
+  bulkOperationCancel: [
+    ['operation', `mutation ($id: ID!) { it: bulkOperationCancel(id: $id) { __typename ${error} } }`],
+  ],
+  bulkOperationProgress: [], // in bulk.test.ts
+  deliveriesRetry: (['webhook', 'inboundWebhook', 'event'] as const).map((kind) => [
+    kind,
+    `mutation ($id: ID!) { it: deliveriesRetry(filter: { ${kind}Id: $id, status: [DELIVERED] }) { ${started} ${error} } }`,
+  ]),
+  deliveriesCancel: (['webhook', 'inboundWebhook', 'event'] as const).map((kind) => [
+    kind,
+    `mutation ($id: ID!) { it: deliveriesCancel(filter: { ${kind}Id: $id }) { ${started} ${error} } }`,
+  ]),
+  webhookRecover: [
+    [
+      'webhook',
+      `mutation ($id: ID!) { it: webhookRecover(id: $id, since: "2020-01-01T00:00:00Z") { __typename ${error} } }`,
+    ],
+  ],
   deliveryRetry: [['delivery', `mutation ($id: ID!) { it: deliveryRetry(id: $id) { __typename ${error} } }`]],
   inboundWebhook: [['inboundWebhook', `query ($id: ID!) { it: inboundWebhook(id: $id) { name } }`]],
   inboundDelivery: [['inboundDelivery', `query ($id: ID!) { it: inboundDelivery(id: $id) { requestBody } }`]],

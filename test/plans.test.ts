@@ -1,6 +1,13 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { schema } from '../mikro-orm.config.ts';
 import { findAttempts } from '../src/domain/deliveries/attemptLog.ts';
+import { FIRST_ID } from '../src/domain/bulk/bulkOperation.ts';
+import type { BulkWork } from '../src/domain/bulk/bulkOperation.ts';
+import { cancelScan } from '../src/domain/bulk/cancelScan.ts';
+import { recoverScan } from '../src/domain/bulk/recoverScan.ts';
+import { retryScan } from '../src/domain/bulk/retryScan.ts';
+import type { Scan } from '../src/domain/bulk/scan.ts';
+import { workStatement } from '../src/domain/bulk/slice.ts';
 import { RETRY_ONE } from '../src/domain/deliveries/deliveryRetry.ts';
 import { findDeliveries, listDeliveries } from '../src/domain/deliveries/history.ts';
 import { READ_DUE } from '../src/domain/deliveries/openDeliveries.ts';
@@ -64,6 +71,36 @@ const deskPage = { limit: 25, from: newId(), backward: false };
 /** With which the range of ids has at least left out the partitions of other days. */
 const ANY_INDEX = /Subplans Removed: [1-9]/;
 
+const operation: BulkWork = {
+  id,
+  tenantId: tenant,
+  kind: 'RETRY',
+  task: { kind: 'RETRY', filter: {} },
+  status: 'RUNNING',
+  total: 0,
+  succeeded: 0,
+  failed: 0,
+  startedAt: new Date(),
+  completedAt: null,
+  error: null,
+  isCounted: true,
+  scanAfter: FIRST_ID,
+  tries: 0,
+};
+const recovery = async (): Promise<Scan> =>
+  (await recoverScan(
+    { query: async <Row>() => [{ status: 'ACTIVE', event_types: ['a.*'], entity_ids: [] }] as Row[] },
+    operation,
+    { kind: 'RECOVER', webhookId: webhook, since: new Date(0) },
+  )) as Scan;
+const bulkWork = (scan: Scan, uses: RegExp): Hot => ({
+  statement: workStatement(scan),
+  values: scan.values,
+  uses,
+  // Planned each time anew: only what it comes to matters.
+  usesAtFirst: /Index/,
+});
+
 const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
   lanes_read: {
     statement: READ_DUE,
@@ -77,6 +114,23 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
     uses: /Delete on delivery[^]*delivery_p\d+_pkey/,
     usesAtFirst: ANY_INDEX,
   },
+  bulk_retry_of_tenant: bulkWork(
+    retryScan(operation, {}),
+    /delivery_p\d+_tenant_id_id_idx[^]*Delete on delivery[^]*delivery_p\d+_pkey/,
+  ),
+  bulk_retry_of_webhook: bulkWork(
+    retryScan(operation, { webhookId: webhook, eventTypes: ['a.*'] }),
+    /delivery_p\d+_webhook_id_id_idx[^]*Delete on delivery[^]*delivery_p\d+_pkey/,
+  ),
+  bulk_cancel_of_tenant: bulkWork(
+    cancelScan(operation, { status: ['PENDING'] }),
+    /delivery_open_tenant[^]*Delete on delivery_open[^]*delivery_open_pkey/,
+  ),
+  bulk_cancel_of_webhook: bulkWork(
+    cancelScan(operation, { webhookId: webhook }),
+    /delivery_open_webhook[^]*Delete on delivery_open[^]*delivery_open_pkey/,
+  ),
+  bulk_recover: bulkWork(await recovery(), /event_p\d+_tenant_id_id_idx[^]*delivery_p\d+_pkey/),
   disable_overdue: { statement: DISABLE_OVERDUE, values: [0, 500], uses: /webhook_health_disable/ },
   take_operational: { statement: TAKE_OPERATIONAL, values: [500], uses: /operational_outbox_pkey[^]*event_p\d+_pkey/ },
   publish: { statement: PUBLISH, values: ['[]', 1_000], uses: /webhook_subscription_pkey/ },
@@ -112,6 +166,7 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
 
 const literal = (value: unknown): string => {
   if (Array.isArray(value)) return `'{${value.join(',')}}'`;
+  if (value instanceof Date) return `'${value.toISOString()}'`;
   return typeof value === 'number' ? String(value) : `'${String(value)}'`;
 };
 

@@ -5,6 +5,8 @@ import type { Logger } from '../platform/logs.ts';
 export const DELIVER_QUEUE = 'deliver';
 /** Those of inbound webhooks. */
 export const DISPATCH_QUEUE = 'dispatch';
+/** The queue whose jobs are operations on many deliveries. */
+export const BULK_QUEUE = 'bulk';
 
 /** A worker that hasn't renewed its lanes for this long is taken for dead, and its lanes are handed out again. */
 const HEARTBEAT_SECONDS = 10;
@@ -37,7 +39,7 @@ export const openBoss = async ({ url, poolSize, supervise, log }: BossOptions): 
   boss.on('error', (error) => log.warn({ err: error }, 'pg-boss'));
   boss.on('warning', (warning) => log.debug({ warning }, 'pg-boss warns'));
   await boss.start();
-  for (const queue of [DELIVER_QUEUE, DISPATCH_QUEUE]) {
+  for (const queue of [DELIVER_QUEUE, DISPATCH_QUEUE, BULK_QUEUE]) {
     await boss.createQueue(queue, {
       policy: 'exclusive',
       heartbeatSeconds: HEARTBEAT_SECONDS,

@@ -13,6 +13,7 @@ export interface Metrics {
   /** From the first byte out to the last one in, or to the failure. */
   readonly attemptSeconds: Histogram;
   readonly publishes: Counter;
+  readonly bulkDeliveries: Counter<'kind'>;
   readonly settleBatchSize: Histogram;
   readonly lanesHeld: Gauge;
   readonly feedSubscribers: Gauge;
@@ -46,6 +47,12 @@ export function createMetrics(): Metrics {
     publishes: new Counter({
       name: 'hookgraph_publish_total',
       help: 'Events published, without duplicates.',
+      registers,
+    }),
+    bulkDeliveries: new Counter({
+      name: 'hookgraph_bulk_deliveries_total',
+      help: 'Deliveries that operations on many queued again or cancelled.',
+      labelNames: ['kind'],
       registers,
     }),
     settleBatchSize: new Histogram({

@@ -23,6 +23,7 @@ export type Channel =
   | 'hookgraph_webhook'
   | 'hookgraph_health'
   | 'hookgraph_inbound'
+  | 'hookgraph_bulk'
   | 'hookgraph_key';
 
 const RECONNECT_MS = [100, 500, 1_000, 2_000, 5_000];

@@ -6,6 +6,8 @@ import ScopeAuthPlugin from '@pothos/plugin-scope-auth';
 import { GraphQLScalarType } from 'graphql';
 import { DateTimeResolver, JSONResolver } from 'graphql-scalars';
 import type { Sql } from '../platform/database.ts';
+import type { BulkOperations } from '../domain/bulk/bulkOperations.ts';
+import type { BulkProgress } from '../domain/bulk/bulkProgress.ts';
 import type { TestDeliveries } from '../domain/deliveries/delivery.ts';
 import type { DeliveryRetry } from '../domain/deliveries/deliveryRetry.ts';
 import type { Desk } from '../domain/desk/desk.ts';
@@ -39,6 +41,8 @@ export interface Services {
   readonly publisher: Publisher;
   readonly testDeliveries: TestDeliveries;
   readonly deliveryRetry: Pick<DeliveryRetry, 'retry'>;
+  readonly bulk: Pick<BulkOperations, keyof BulkOperations>;
+  readonly bulkProgress: Pick<BulkProgress, 'follow'>;
   /** Null where the service desk is off: then the schema has nothing that asks for it. */
   readonly desk: { readonly changes: Desk; readonly reader: DeskReader } | null;
   readonly feed: Pick<FeedReader<FeedChange, FeedFilter>, 'subscribe' | 'read'>;

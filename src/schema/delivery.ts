@@ -192,7 +192,7 @@ export const DeliveryFilter = builder.inputType('DeliveryFilter', {
 });
 
 /** Null where the filter names something that cannot exist: then nothing matches. */
-const listFilter = (filter: typeof DeliveryFilter.$inferInput): DeliveryListFilter | null => {
+export const listFilter = (filter: typeof DeliveryFilter.$inferInput): DeliveryListFilter | null => {
   const outboundId = filter.webhookId == null ? undefined : decodeId('webhook', filter.webhookId);
   const inboundId = filter.inboundWebhookId == null ? undefined : decodeId('inboundWebhook', filter.inboundWebhookId);
   // No delivery is of both.

@@ -11,6 +11,7 @@ import './analytics.ts';
 import './event.ts';
 import './eventType.ts';
 import './feed.ts';
+import './bulkOperation.ts';
 import './webhookHealthFeed.ts';
 import './inboundWebhook.ts';
 import './forward.ts';

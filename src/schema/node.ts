@@ -7,6 +7,7 @@ import type { IdKind } from '../platform/ids.ts';
 import { builder, callerOf, tenantOf } from './builder.ts';
 import type { Context } from './builder.ts';
 import { ApiKeyType } from './apiKey.ts';
+import { BulkOperationType } from './bulkOperation.ts';
 import { AttemptType, DeliveryType } from './delivery.ts';
 import { EventType } from './event.ts';
 import { TenantType } from './tenant.ts';
@@ -32,6 +33,11 @@ const KINDS: Partial<Record<IdKind, NodeKind>> = {
     scope: 'DELIVERIES_READ',
     type: AttemptType,
     find: (context, id) => findAttempt(context.services.sql, tenantOf(context), id),
+  },
+  bulkOperation: {
+    scope: 'DELIVERIES_RETRY',
+    type: BulkOperationType,
+    find: async (context, id) => (await context.services.bulk.find(tenantOf(context), [id]))[0] ?? null,
   },
   apiKey: {
     scope: 'KEYS_MANAGE',

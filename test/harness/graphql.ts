@@ -5,6 +5,8 @@ import { Writable } from 'node:stream';
 import { Client } from 'pg';
 import { pino } from 'pino';
 import { schema } from '../../mikro-orm.config.ts';
+import { BulkOperations } from '../../src/domain/bulk/bulkOperations.ts';
+import { BulkProgress } from '../../src/domain/bulk/bulkProgress.ts';
 import type { Ring } from '../../src/domain/deliveries/bell.ts';
 import { DeliveryRetry } from '../../src/domain/deliveries/deliveryRetry.ts';
 import { findDelivery } from '../../src/domain/deliveries/history.ts';
@@ -150,6 +152,8 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
       },
     },
     deliveryRetry: new DeliveryRetry({ database, bell, onChanged: () => undefined }),
+    bulk: new BulkOperations(database, () => undefined),
+    bulkProgress: new BulkProgress(database, notifications),
     feed,
     healthFeed,
     inbound: createInbound({

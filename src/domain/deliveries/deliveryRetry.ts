@@ -67,7 +67,7 @@ export class DeliveryRetry {
       case 'ABANDONED':
       case 'CANCELLED': {
         const [webhook] = await this.#options.database.sql.query<{ status: WebhookStatus }>(
-          `/*webhook_status*/ select status from webhook where id = $1 and tenant_id = $2`,
+          `/*lane_target_status*/ select status from lane_target where id = $1 and tenant_id = $2`,
           [webhookId, tenantId],
         );
         if (!webhook) return 'The webhook of this delivery was deleted: there is nowhere to send it.';

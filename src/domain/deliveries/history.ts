@@ -49,9 +49,9 @@ interface DeliveryRow {
  * A delivery is in one of two tables, and moves from the one to the other in a single transaction: both are read in one
  * statement, so in one snapshot, and every delivery is in exactly one branch. What is open has no stored status.
  */
-const OPEN_STATUS = `case when w.status = 'PAUSED' then 'HELD' when d.attempts = 0 then 'PENDING' else 'RETRYING' end`;
-const OPEN_FROM = `delivery_open d left join lane_target w on w.id = d.webhook_id`;
-const OPEN_STATUSES: ReadonlySet<DeliveryStatus> = new Set<DeliveryStatus>(['PENDING', 'RETRYING', 'HELD']);
+export const OPEN_STATUS = `case when w.status = 'PAUSED' then 'HELD' when d.attempts = 0 then 'PENDING' else 'RETRYING' end`;
+export const OPEN_FROM = `delivery_open d left join lane_target w on w.id = d.webhook_id`;
+export const OPEN_STATUSES: ReadonlySet<DeliveryStatus> = new Set<DeliveryStatus>(['PENDING', 'RETRYING', 'HELD']);
 
 const SHARED = `d.id, d.tenant_id, d.webhook_id, d.event_id, d.event_type, d.is_test, d.attempts, d.payload_fields,
   d.response_status, d.duration_ms, d.error_code, d.error_message, d.is_forward, epoch_ms(d.created_at) as created_at`;
@@ -132,30 +132,49 @@ interface Condition {
   readonly branches: readonly Branch[];
 }
 
-const conditionOf = (tenantId: string, filter: DeliveryListFilter): Condition => {
-  const values: unknown[] = [tenantId];
-  const where = ['d.tenant_id = $1'];
-  const { webhookId, eventId, status, eventTypes, isTest, responseStatus, from, to } = filter;
-  if (webhookId !== undefined) where.push(`d.webhook_id = $${values.push(webhookId)}`);
+/** What a filter asks of a delivery `d`, whichever table it is in, but for its tenant, its webhook and its status. */
+export interface DeliveryCriteria {
+  /** Its id is none before this one. */
+  readonly fromId: string | null;
+  /** Its id comes before this one. */
+  readonly beforeId: string | null;
+  /** Conditions over `values`, to be checked row by row. */
+  readonly checks: string[];
+}
+
+/** @param values the parameters of the statement, which are added to */
+export const criteriaOf = (filter: DeliveryListFilter, values: unknown[]): DeliveryCriteria => {
+  const checks: string[] = [];
+  const { eventId, eventTypes, isTest, responseStatus, from, to } = filter;
+  const lowest = from ? [lowestIdAt(from.getTime())] : [];
+  const beyond = to ? [lowestIdAt(to.getTime())] : [];
   if (eventId !== undefined) {
     // A delivery's id has the millisecond of its event.
-    const [lowest, beyond] = idRangeOf([eventId]);
-    where.push(
-      `d.event_id = $${values.push(eventId)} and d.id >= $${values.push(lowest)} and d.id < $${values.push(beyond)}`,
-    );
+    const [lowestOfEvent, beyondEvent] = idRangeOf([eventId]);
+    lowest.push(lowestOfEvent);
+    beyond.push(beyondEvent);
+    checks.push(`d.event_id = $${values.push(eventId)}`);
   }
-  if (from) where.push(`d.id >= $${values.push(lowestIdAt(from.getTime()))}`);
-  if (to) where.push(`d.id < $${values.push(lowestIdAt(to.getTime()))}`);
-  if (isTest !== undefined) where.push(`d.is_test = $${values.push(isTest)}`);
-  if (responseStatus !== undefined) where.push(`d.response_status = $${values.push(responseStatus)}`);
+  if (isTest !== undefined) checks.push(`d.is_test = $${values.push(isTest)}`);
+  if (responseStatus !== undefined) checks.push(`d.response_status = $${values.push(responseStatus)}`);
   if (eventTypes) {
     const { names, prefixes } = splitTypePatterns(eventTypes);
-    where.push(
+    checks.push(
       `(d.event_type = any($${values.push(names)}::text[])
         or exists (select from unnest($${values.push(prefixes)}::text[]) as prefix where starts_with(d.event_type, prefix)))`,
     );
   }
-  return { where, values, branches: branchesOf(status ?? null, values) };
+  return { fromId: lowest.sort().at(-1) ?? null, beforeId: beyond.sort()[0] ?? null, checks };
+};
+
+const conditionOf = (tenantId: string, filter: DeliveryListFilter): Condition => {
+  const values: unknown[] = [tenantId];
+  const where = ['d.tenant_id = $1'];
+  if (filter.webhookId !== undefined) where.push(`d.webhook_id = $${values.push(filter.webhookId)}`);
+  const { fromId, beforeId, checks } = criteriaOf(filter, values);
+  if (fromId !== null) where.push(`d.id >= $${values.push(fromId)}`);
+  if (beforeId !== null) where.push(`d.id < $${values.push(beforeId)}`);
+  return { where: [...where, ...checks], values, branches: branchesOf(filter.status ?? null, values) };
 };
 
 const branchesOf = (status: readonly DeliveryStatus[] | null, values: unknown[]): Branch[] => {

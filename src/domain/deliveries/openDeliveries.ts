@@ -1,5 +1,5 @@
 import type { Sql } from '../../platform/database.ts';
-import { counting } from '../analytics/counting.ts';
+import { cancelling } from './cancellation.ts';
 
 /** An open delivery, as a lane reads it ahead. */
 export interface OpenDelivery {
@@ -182,23 +182,7 @@ export const readBodies = async (
 const CANCEL = `/*lane_cancel*/
 with slice as (
   select id from delivery_open where webhook_id = $1 and id <> all($2::uuid[]) order by webhook_id, id limit 1000
-), ended as (
-  delete from delivery_open o using slice where o.id = slice.id returning o.*
-), history as (
-  insert into delivery (id, tenant_id, webhook_id, event_id, event_type, status, is_test, attempts, created_at,
-    completed_at, payload_fields, response_status, duration_ms, error_code, error_message, is_forward)
-  select id, tenant_id, webhook_id, event_id, event_type, 'CANCELLED', is_test, attempts, created_at,
-    clock_timestamp(), payload_fields, response_status, duration_ms, error_code, error_message, is_forward
-  from ended
-), feed as (
-  insert into feed_outbox (tenant_id, changes)
-  select tenant_id, json_agg(json_build_object('at', floor(epoch_ms(clock_timestamp())), 'd', id, 'w', webhook_id,
-    'e', event_id, 'n', $3::text, 't', event_type, 's', 'CANCELLED', 'a', attempts, 'f', is_forward::int) order by seq)::text
-  from ended group by tenant_id
-), ${counting(`
-  select tenant_id, webhook_id, event_type, id, case when attempts > 0 then 'RETRYING' end as was,
-    'CANCELLED' as becomes, attempts > 0 as tried, null::smallint as latency
-  from ended where not is_test`)}
+), ${cancelling('slice', '$3::text')}
 select count(*)::int as cancelled from ended`;
 
 /** Deliveries that one statement cancels. */

@@ -6,21 +6,27 @@ import { MAX_OPEN_MS } from './schedule.ts';
 export const RETRYABLE: readonly DeliveryStatus[] = ['DELIVERED', 'ABANDONED', 'CANCELLED'];
 
 const COLUMNS = `id, tenant_id, webhook_id, event_id, event_type, is_test, attempts, created_at, payload_fields,
-  response_status, duration_ms, error_code, error_message`;
+  response_status, duration_ms, error_code, error_message, is_forward`;
 
 /**
  * The part of a statement that takes ended deliveries out of the history to send them again: `again`, their rows with
  * `webhook_name` and `webhook_status`. Those of disabled and deleted webhooks stay, and so do tests, and what was filtered
- * or taken by somebody else meanwhile. A webhook is locked against its deletion until the commit, so that whoever ends
- * what is open of a deleted one finds these.
+ * or taken by somebody else meanwhile. A webhook, or the inbound one that forwards, is locked against its deletion until the
+ * commit, so that whoever ends what is open of a deleted one finds these.
  *
  * @param wanted the name of a CTE with their `id` and `webhook_id`
  */
 export const takingAgain = (wanted: string): string => `
-target as materialized (
+outbound as materialized (
   select id, name, status from webhook
   where id = any (array(select webhook_id from ${wanted})) and status <> 'DISABLED'
   for key share
+), inbound as materialized (
+  select id, name from inbound_webhook
+  where id = any (array(select webhook_id from ${wanted})) and status <> 'DISABLED' and url is not null
+  for key share
+), target as materialized (
+  select id, name, status from outbound union all select id, name, 'ACTIVE' from inbound
 ), again as (
   delete from delivery d using ${wanted} wanted, target
   where d.id = wanted.id and target.id = wanted.webhook_id
@@ -29,14 +35,14 @@ target as materialized (
 )`;
 
 /**
- * The part that opens the rows of a CTE like `again`, in the order of their ids: due at once, the schedule anew, the
+ * The part that opens the rows of a CTE like `again`, in the order of their events: due at once, the schedule anew, the
  * attempts counted on, 7 days from now on.
  */
 export const opening = (rows: string, trigger: 'MANUAL' | 'BULK', band: 0 | 1): string => `
 opened as (
   insert into delivery_open (${COLUMNS}, band, trigger, next_at, expires_at)
   select ${COLUMNS}, ${band}, '${trigger}', now(), now() + ${MAX_OPEN_MS} * interval '1 ms'
-  from ${rows} as rows order by id
+  from ${rows} as rows order by event_id, id
   on conflict (id) do nothing
   returning webhook_id
 )`;
@@ -47,7 +53,7 @@ feed as (
   insert into feed_outbox (tenant_id, changes)
   select tenant_id, json_agg(json_build_object('at', floor(epoch_ms(clock_timestamp())), 'd', id, 'w', webhook_id,
     'e', event_id, 'n', webhook_name, 't', event_type, 's', case when webhook_status = 'PAUSED' then 'HELD'
-      when attempts = 0 then 'PENDING' else 'RETRYING' end, 'a', attempts) order by id)::text
+      when attempts = 0 then 'PENDING' else 'RETRYING' end, 'a', attempts, 'f', is_forward::int) order by id)::text
   from again group by tenant_id
 ), ${counting(`
   select tenant_id, webhook_id, event_type, id, status as was, case when attempts > 0 then 'RETRYING' end as becomes,

@@ -1,0 +1,94 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { bulkOf, followOperation } from './harness/bulk.ts';
+import type { Operation } from './harness/bulk.ts';
+import { createTestDatabase } from './harness/database.ts';
+import type { TestDatabase } from './harness/database.ts';
+import { spawnProgram, startTestProgram, until } from './harness/program.ts';
+import type { ProgramProcess, TestProgram } from './harness/program.ts';
+import { startReceiver } from './harness/receiver.ts';
+import type { Receiver } from './harness/receiver.ts';
+import { tenantOf } from './harness/tenant.ts';
+
+const COUNT = 5_000;
+
+let database: TestDatabase;
+let receiver: Receiver;
+let api: TestProgram;
+const running: { stop(): Promise<void> }[] = [];
+
+beforeEach(async () => {
+  database = await createTestDatabase();
+  receiver = await startReceiver();
+  api = await startTestProgram(database.url, { HOOKGRAPH_ROLES: 'api' });
+  running.push(api);
+});
+afterEach(async () => {
+  for (const program of running.splice(0).reverse()) await program.stop();
+  await receiver.close();
+  await database.drop();
+});
+
+const worker = async (): Promise<ProgramProcess> => {
+  const program = await spawnProgram(database.url, { HOOKGRAPH_ROLES: 'worker' });
+  running.push(program);
+  return program;
+};
+
+/** Events that no webhook wanted, and a paused webhook that wants them now. */
+const webhookThatMissed = async (): Promise<string> => {
+  const tenant = tenantOf(api);
+  for (let at = 0; at < COUNT; at += 1_000) {
+    await tenant.publishMany(
+      Array.from({ length: 1_000 }, (_, n) => ({ type: 'ticket.created', data: { n: at + n } })),
+    );
+  }
+  const { id } = await tenant.createWebhook(receiver.url, ['ticket.created']);
+  await tenant.update(id, { status: 'PAUSED' });
+  return id;
+};
+
+const held = async (): Promise<number> =>
+  (await api.graphql(`{ deliveries(filter: { status: [HELD] }) { totalCount } }`)).deliveries.totalCount;
+
+describe('an operation on many deliveries', () => {
+  it.each([
+    ['is killed', 'SIGKILL'],
+    ['is stopped', 'SIGTERM'],
+  ] as const)(
+    'goes on where it was when its worker %s, and does nothing twice',
+    async (_, signal) => {
+      const bulk = bulkOf(tenantOf(api));
+      const id = await webhookThatMissed();
+      const started = await bulk.recover(id, new Date(0));
+      const first = await worker();
+      const following = followOperation(api, started.id, ({ processed }) => {
+        if (processed >= 1_000) first.child.kill(signal);
+      });
+      const how = await first.ended;
+      expect(how).toBe(signal === 'SIGKILL' ? 'SIGKILL' : 0);
+      const before = (await bulk.find(started.id)) as Operation;
+      expect(before.status).toBe('RUNNING');
+      expect(before.processed).toBeLessThan(COUNT);
+      expect(await held()).toBe(before.succeeded);
+      await worker();
+      const told = await following;
+      expect(told.at(-1)).toMatchObject({ status: 'COMPLETED', total: COUNT, succeeded: COUNT, failed: 0 });
+      expect(await held()).toBe(COUNT);
+    },
+    90_000,
+  );
+
+  it('waits for a worker where there is none, and is done once by many', async () => {
+    const bulk = bulkOf(tenantOf(api));
+    const id = await webhookThatMissed();
+    const started = await bulk.recover(id, new Date(0));
+    expect(started).toMatchObject({ status: 'RUNNING', processed: 0 });
+    await Promise.all([worker(), worker()]);
+    expect(await bulk.ended(started, 40_000)).toMatchObject({ status: 'COMPLETED', succeeded: COUNT });
+    expect(await held()).toBe(COUNT);
+    await tenantOf(api).update(id, { isActive: true });
+    await until('all at the receiver', () => receiver.requests.length >= COUNT, 60_000);
+    expect(new Set(receiver.requests.map(({ body }) => JSON.parse(body).data.n)).size).toBe(COUNT);
+    expect(receiver.requests).toHaveLength(COUNT);
+  }, 120_000);
+});
