@@ -25,8 +25,9 @@ import { DELIVERY_STREAM } from './domain/feed/filter.ts';
 import { Dispatch } from './domain/inbound/dispatch/dispatch.ts';
 import { createHandlerCheck } from './domain/inbound/handlers.ts';
 import { createInbound } from './domain/inbound/inbound.ts';
-import { NO_HANDLERS, PLAIN_EXPRESSIONS } from './domain/inbound/plainExpressions.ts';
+import { NO_HANDLERS } from './domain/inbound/plainExpressions.ts';
 import { daysAhead, ensurePartitions, isMissingPartition, LEAST_DAYS_AHEAD } from './domain/retention/partitions.ts';
+import { createMapper } from './domain/mapping/mapper.ts';
 import { ApiKeys } from './domain/tenants/apiKeys.ts';
 import { Authenticator } from './domain/tenants/authenticator.ts';
 import { Tenants } from './domain/tenants/tenants.ts';
@@ -61,6 +62,7 @@ import { checkTarget } from './platform/outbound/target.ts';
 import { databaseProbe } from './platform/outage.ts';
 import { createReceivers } from './receivers/receivers.ts';
 import { createSandbox } from './platform/sandbox/sandbox.ts';
+import { parseSimplePath } from './platform/sandbox/simplePath.ts';
 import { buildSchema } from './schema/index.ts';
 import { createGraphqlServer } from './schema/server.ts';
 
@@ -157,14 +159,15 @@ export const startProgram = async (config: Config): Promise<Program> => {
       publishEventAction(eventTypes),
       ...modules.flatMap((module) => module.actions),
     ]);
+    const mapper = createMapper({ sandbox, actions });
     const inbound = createInbound({
       database,
       secrets: box,
       notifications,
       log,
       checkUrl: (text) => checkTarget(text, policy),
-      checkHandler: createHandlerCheck({ actions, ...NO_HANDLERS }),
-      expressions: PLAIN_EXPRESSIONS,
+      checkHandler: createHandlerCheck({ actions, ...NO_HANDLERS, checkMapping: (...given) => mapper.check(...given) }),
+      expressions: { ...sandbox, parseSimplePath },
       bell: {
         ring: (rings) => {
           dispatchBell.ring(rings);
@@ -251,7 +254,8 @@ export const startProgram = async (config: Config): Promise<Program> => {
           database,
           publisher,
           actions,
-          ...NO_MAPPING,
+          mapper,
+          ...NO_WORKFLOWS,
           mend,
           onForwarded: ({ tenantId, webhookId }, dueAt) => bell.ring([{ tenantId, webhookId, dueAt }]),
           onUnexpected: (error, { id }) =>
@@ -314,6 +318,8 @@ export const startProgram = async (config: Config): Promise<Program> => {
           feed,
           healthFeed,
           inbound,
+          actions,
+          mapper,
         },
         {
           schema: await buildSchema({ desk: config.desk }),
@@ -413,6 +419,6 @@ const countSettled = (metrics: Metrics, batch: readonly Settlement[]): void => {
 };
 
 const notYet = (): never => {
-  throw new ValidationError('Mappings and workflows are not available yet.');
+  throw new ValidationError('Workflows are not available yet.');
 };
-const NO_MAPPING = { mapper: { map: notYet }, workflows: { run: notYet } };
+const NO_WORKFLOWS = { workflows: { run: notYet } };

@@ -8,6 +8,7 @@ import { DateTimeResolver, JSONResolver } from 'graphql-scalars';
 import type { Sql } from '../platform/database.ts';
 import type { BulkOperations } from '../domain/bulk/bulkOperations.ts';
 import type { BulkProgress } from '../domain/bulk/bulkProgress.ts';
+import type { ActionRegistry } from '../domain/actions/actionRegistry.ts';
 import type { TestDeliveries } from '../domain/deliveries/delivery.ts';
 import type { DeliveryRetry } from '../domain/deliveries/deliveryRetry.ts';
 import type { Desk } from '../domain/desk/desk.ts';
@@ -18,6 +19,7 @@ import type { FeedChange } from '../domain/feed/change.ts';
 import type { FeedReader } from '../domain/feed/feedReader.ts';
 import type { FeedFilter } from '../domain/feed/filter.ts';
 import type { Inbound } from '../domain/inbound/inbound.ts';
+import type { Mapper } from '../domain/mapping/mapper.ts';
 import type { ApiKeys } from '../domain/tenants/apiKeys.ts';
 import type { Caller } from '../domain/tenants/authenticator.ts';
 import type { Scope } from '../domain/tenants/scopes.ts';
@@ -48,6 +50,8 @@ export interface Services {
   readonly feed: Pick<FeedReader<FeedChange, FeedFilter>, 'subscribe' | 'read'>;
   readonly healthFeed: Pick<HealthFeed, 'subscribe'>;
   readonly inbound: Inbound;
+  readonly actions: ActionRegistry;
+  readonly mapper: Pick<Mapper, 'preview'>;
 }
 
 /** Of one operation, over HTTP or a WebSocket. */

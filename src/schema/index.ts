@@ -19,6 +19,7 @@ import './inboundDelivery.ts';
 import './inboundVerification.ts';
 import './inboundFeed.ts';
 import './inboundMutations.ts';
+import './inboundMapping.ts';
 import './node.ts';
 
 export interface SchemaOptions {

@@ -1,6 +1,7 @@
 import { GraphQLError, Kind } from 'graphql';
 import type { Logger } from '../platform/logs.ts';
 import { isDatabaseOutage } from '../platform/outage.ts';
+import { SandboxUnavailableError } from '../platform/sandbox/sandbox.ts';
 import { DomainError } from '../domain/errors.ts';
 import { CursorExpiredError } from '../domain/feed/cursor.ts';
 
@@ -74,6 +75,7 @@ const translated = (error: unknown, log: Logger): GraphQLError => {
   if (error instanceof DomainError) {
     return topLevelError(error.code, error.message, error.path === null ? {} : { path: error.path });
   }
+  if (error instanceof SandboxUnavailableError) return topLevelError('SERVICE_UNAVAILABLE', error.message);
   if (isDatabaseOutage(error)) {
     log.warn({ err: error }, 'An operation failed because the database is out of reach.');
     return unavailable();

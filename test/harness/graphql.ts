@@ -24,6 +24,7 @@ import { DELIVERY_STREAM } from '../../src/domain/feed/filter.ts';
 import { createHandlerCheck } from '../../src/domain/inbound/handlers.ts';
 import { createInbound } from '../../src/domain/inbound/inbound.ts';
 import { NO_HANDLERS, PLAIN_EXPRESSIONS } from '../../src/domain/inbound/plainExpressions.ts';
+import { createMapper } from '../../src/domain/mapping/mapper.ts';
 import { ApiKeys } from '../../src/domain/tenants/apiKeys.ts';
 import { Authenticator } from '../../src/domain/tenants/authenticator.ts';
 import { bootstrapTenant } from '../../src/domain/tenants/bootstrap.ts';
@@ -33,9 +34,11 @@ import { WebhookList } from '../../src/domain/webhooks/webhookList.ts';
 import { Webhooks } from '../../src/domain/webhooks/webhooks.ts';
 import { openDatabase } from '../../src/platform/database.ts';
 import type { Database } from '../../src/platform/database.ts';
+import { createMetrics } from '../../src/platform/metrics.ts';
 import { openNotifications } from '../../src/platform/notifications.ts';
 import type { Notifications } from '../../src/platform/notifications.ts';
 import { databaseProbe } from '../../src/platform/outage.ts';
+import { createSandbox } from '../../src/platform/sandbox/sandbox.ts';
 import { SecretBox } from '../../src/platform/secrets.ts';
 import type { Services } from '../../src/schema/builder.ts';
 import { buildSchema } from '../../src/schema/index.ts';
@@ -131,6 +134,9 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
     log,
     find: async (tenantId, webhookId) => (await webhookList.find(tenantId, [webhookId]))[0],
   });
+  const actions = new ActionRegistry(deskModule.actions);
+  const sandbox = createSandbox({ log, metrics: createMetrics() });
+  const mapper = createMapper({ sandbox, actions });
   const services: Services = {
     sql: database.sql,
     tenants: new Tenants(database),
@@ -163,8 +169,9 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
       log,
       checkUrl,
       checkHandler: createHandlerCheck({
-        actions: new ActionRegistry(deskModule.actions),
+        actions,
         ...NO_HANDLERS,
+        checkMapping: (...given) => mapper.check(...given),
       }),
       expressions: PLAIN_EXPRESSIONS,
       bell: { ring: () => undefined, configurationChanged: () => undefined },
@@ -172,6 +179,8 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
       onKept: () => undefined,
       maxBodyBytes: 1_048_576,
     }),
+    actions,
+    mapper,
   };
   const graphql = createGraphqlServer(options.services?.(services) ?? services, {
     schema: await buildSchema({ desk: true }),
@@ -227,6 +236,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
       feed.close();
       await healthFeed.close();
       await services.inbound.close();
+      await sandbox.close();
       await closeQuietly(authenticator, notifications, database);
       await own.drop();
     },

@@ -161,6 +161,7 @@ export class Pool {
 
   /** Where children can't be started (no memory, no processes left), trying again at once would make it worse. */
   async #pause(): Promise<void> {
+    if (this.#isClosed) return;
     if (this.#failedStarts++ === 0) this.#options.onStartFailed();
     const pauses = this.#failedStarts;
     const ms = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** pauses);

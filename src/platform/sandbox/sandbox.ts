@@ -28,7 +28,7 @@ export interface ExpressionError {
 /** No child could be had: nothing is known about the expression, and trying again later makes sense. */
 export class SandboxUnavailableError extends Error {
   constructor() {
-    super('No process is free to evaluate expressions.');
+    super('No process is free to evaluate expressions. Try again shortly.');
     this.name = 'SandboxUnavailableError';
   }
 }
