@@ -1,6 +1,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { decodeText } from '../src/domain/inbound/verification/signature.ts';
 import { parseTimestamp } from '../src/domain/inbound/verification/timestamp.ts';
 import { AT, judge, refused, SECRET, VALID } from './harness/verifier.ts';
 
@@ -68,6 +69,39 @@ describe('signatures', () => {
       }),
       { numRuns: 1_000 },
     );
+  });
+
+  it('are text of their encoding to the last letter, padded or not', () => {
+    const digest = createHmac('sha512', SECRET).update('abc').digest();
+    const judged = (encoding: string, signature: string) =>
+      judge(
+        { type: 'HMAC', config: { header: 'X-Sig', algorithm: 'SHA512', encoding } },
+        { headers: { 'x-sig': signature }, body: 'abc' },
+      ).valid;
+    for (const [encoding, text] of [
+      ['HEX', digest.toString('hex')],
+      ['HEX', digest.toString('hex').toUpperCase()],
+      ['BASE64', digest.toString('base64')],
+      ['BASE64', digest.toString('base64').replaceAll('=', '')],
+      ['BASE64URL', digest.toString('base64url')],
+    ] as const) {
+      expect(judged(encoding, text), text).toBe(true);
+      for (const wrong of [
+        `${text}x`,
+        `${text}==x`,
+        `${text}\n`.repeat(2),
+        `-${text}`,
+        `${text.slice(0, 10)}!${text.slice(10)}`,
+      ]) {
+        expect(judged(encoding, wrong), wrong).toBe(false);
+      }
+    }
+    // 66 bytes fill their groups of four: one letter more is no byte, and is not passed over.
+    expect(decodeText('A'.repeat(88), 'BASE64')).toHaveLength(66);
+    for (const encoding of ['BASE64', 'BASE64URL'] as const) {
+      expect(decodeText(`${'A'.repeat(88)}x`, encoding)).toBeNull();
+      expect(decodeText(`${'A'.repeat(88)}x===`, encoding)).toBeNull();
+    }
   });
 
   it('of the body are those of its bytes, whatever they are', () => {
