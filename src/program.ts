@@ -23,9 +23,9 @@ import { createPublisher } from './domain/events/publisher.ts';
 import { FeedReader } from './domain/feed/feedReader.ts';
 import { DELIVERY_STREAM } from './domain/feed/filter.ts';
 import { Dispatch } from './domain/inbound/dispatch/dispatch.ts';
-import { createHandlerCheck } from './domain/inbound/handlers.ts';
+
 import { createInbound } from './domain/inbound/inbound.ts';
-import { NO_HANDLERS } from './domain/inbound/plainExpressions.ts';
+import { createHandlerCheck, NO_HANDLERS } from './domain/inbound/handlers.ts';
 import { daysAhead, ensurePartitions, isMissingPartition, LEAST_DAYS_AHEAD } from './domain/retention/partitions.ts';
 import { createMapper } from './domain/mapping/mapper.ts';
 import { ApiKeys } from './domain/tenants/apiKeys.ts';
@@ -62,7 +62,6 @@ import { checkTarget } from './platform/outbound/target.ts';
 import { databaseProbe } from './platform/outage.ts';
 import { createReceivers } from './receivers/receivers.ts';
 import { createSandbox } from './platform/sandbox/sandbox.ts';
-import { parseSimplePath } from './platform/sandbox/simplePath.ts';
 import { buildSchema } from './schema/index.ts';
 import { createGraphqlServer } from './schema/server.ts';
 
@@ -167,7 +166,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
       log,
       checkUrl: (text) => checkTarget(text, policy),
       checkHandler: createHandlerCheck({ actions, ...NO_HANDLERS, checkMapping: (...given) => mapper.check(...given) }),
-      expressions: { ...sandbox, parseSimplePath },
+      sandbox,
       bell: {
         ring: (rings) => {
           dispatchBell.ring(rings);

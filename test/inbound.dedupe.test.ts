@@ -111,6 +111,13 @@ describe('a key', () => {
     expect(new Set(shown)).toEqual(new Set(['text', '7', 'true', '{"a":1}', `x${'é'.repeat(254)}`, null]));
   });
 
+  it('may be what an expression makes of the body', async () => {
+    const { slugUrl } = await inbound.create({ idempotencySource: { type: 'JSONATA', value: "a & '/' & b" } });
+    expect((await post(slugUrl, '{"a":1,"b":2}')).json.duplicate).toBeUndefined();
+    expect((await post(slugUrl, '{"b":2,"a":1,"c":3}')).json.duplicate).toBe(true);
+    expect((await post(slugUrl, '{"a":2,"b":1}')).json.duplicate).toBeUndefined();
+  });
+
   it('of a request that is ignored counts as well', async () => {
     const { slugUrl } = await inbound.create({ ...BY_HEADER, events: ['wanted'] });
     const first = await post(slugUrl, '{}', { 'x-key': 'key' });

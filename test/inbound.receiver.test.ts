@@ -181,14 +181,22 @@ describe('a request to an inbound webhook', () => {
     await post(byHeader.slugUrl, '{"type":"no"}', { 'x-event-type': 'by.header' });
     const byPath = await inbound.create({ eventTypeSource: { type: 'JSONATA', value: 'meta.kinds[1]' } });
     await post(byPath.slugUrl, '{"type":"no","meta":{"kinds":["a","by.path"]}}');
+    const byExpression = await inbound.create({
+      eventTypeSource: { type: 'JSONATA', value: "$lowercase(kind) & '.' & items[id = 2].name" },
+    });
+    await post(byExpression.slugUrl, '{"kind":"BY","items":[{"id":1},{"id":2,"name":"expression"}]}');
+    const byEndless = await inbound.create({
+      eventTypeSource: { type: 'JSONATA', value: '($f := function($n) { $f($n + 1) }; $f(0))' },
+    });
+    expect((await post(byEndless.slugUrl)).status).toBe(200);
     const byHabit = await inbound.create();
     await post(byHabit.slugUrl, '{"event":"by.habit","event_type":"no"}');
     const types = await Promise.all(
-      [byHeader, byPath, byHabit].map(
+      [byHeader, byPath, byExpression, byEndless, byHabit].map(
         async ({ id }) => (await inbound.deliveries({ inboundWebhookId: id }))[0].eventType,
       ),
     );
-    expect(types).toEqual(['by.header', 'by.path', 'by.habit']);
+    expect(types).toEqual(['by.header', 'by.path', 'by.expression', null, 'by.habit']);
     expect(byHeader.answer.inboundWebhook.eventTypeSource).toEqual({ type: 'HEADER', value: 'X-Event-Type' });
   });
 });

@@ -11,6 +11,7 @@ import type { Route } from '../platform/httpServer.ts';
 import type { Logger } from '../platform/logs.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import { isDatabaseOutage } from '../platform/outage.ts';
+import { SandboxUnavailableError } from '../platform/sandbox/sandbox.ts';
 import { addressOf, ID_PREFIX, LINEAR_PATH, SLUG_PREFIX } from './address.ts';
 import * as answers from './answer.ts';
 import { BodyReader, discardBody } from './requestBody.ts';
@@ -18,7 +19,7 @@ import { Reception } from './reception.ts';
 import type { Received } from './reception.ts';
 
 export interface ReceiversOptions {
-  readonly inbound: Pick<Inbound, 'directory' | 'receipts' | 'tally' | 'expressions'>;
+  readonly inbound: Pick<Inbound, 'directory' | 'receipts' | 'tally' | 'sandbox'>;
   /** Slug of the tenant whose webhook `linear` the built-in path serves. */
   readonly tenantSlug: string;
   /** Of the headers that hookgraph itself sends. */
@@ -102,6 +103,7 @@ export const createReceivers = (options: ReceiversOptions): Route[] => {
       return await reception.receive(address, withBody(body), elapsedMs);
     } catch (error) {
       if (isDatabaseOutage(error)) log.warn({ err: error }, 'a request could not be kept: the database is away');
+      else if (error instanceof SandboxUnavailableError) log.warn({ err: error }, 'a request could not be read now');
       else log.error({ err: error }, 'a request could not be received');
       return { answer: answers.UNAVAILABLE, outcome: 'unavailable' };
     }

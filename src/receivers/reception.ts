@@ -35,7 +35,7 @@ export interface Received {
 }
 
 export interface ReceptionOptions {
-  readonly inbound: Pick<Inbound, 'directory' | 'receipts' | 'tally' | 'expressions'>;
+  readonly inbound: Pick<Inbound, 'directory' | 'receipts' | 'tally' | 'sandbox'>;
   /** Lower-case name of the header that counts how often something passed through hookgraph. */
   readonly hopsHeader: string;
 }
@@ -51,7 +51,8 @@ const LOOKS = 3;
 /**
  * What becomes of a request to a receiver: look-up, verification, rate limit, reading, commit, in this order, so that whoever
  * can't prove to be the sender learns nothing, and whoever gets its 200 is kept. Refusals are counted and told to
- * the webhook's owner. Rejects only with what the database says.
+ * the webhook's owner. Rejects with what the database
+ * says, and with SandboxUnavailableError.
  */
 export class Reception {
   readonly #inbound: ReceptionOptions['inbound'];
@@ -65,48 +66,61 @@ export class Reception {
 
   /** @param elapsedMs how long the answer has taken so far */
   async receive(address: ReceiverAddress | null, request: InboundRequest, elapsedMs: () => number): Promise<Received> {
+    const { directory } = this.#inbound;
     let hasPlace = false;
     for (let look = 1; ; look++) {
-      const receiver = address && (await this.#inbound.directory.find(address));
-      if (!receiver) {
-        dummyVerifier.verify(request);
-        return request.method === 'GET' ? METHOD_NOT_ALLOWED : { answer: answers.UNAUTHORIZED, outcome: 'unknown' };
+      const receiver = address && (await directory.find(address));
+      const judged = this.#judge(receiver, request, elapsedMs);
+      if (!isVerified(judged)) {
+        const isOutdated =
+          REFUSED.has(judged.outcome) && address !== null && !(await directory.isCurrent(address, receiver));
+        if (isOutdated && look < LOOKS) continue;
+        return judged;
       }
-      const refuse: Refuse = (cause, answer, authStatus) => ({
-        answer,
-        outcome: cause,
-        afterwards: () => this.refused(receiver, request, cause, answer.status, authStatus, elapsedMs()),
-      });
-      if (request.method === 'GET') return this.#receiveGet(receiver, request, refuse, elapsedMs);
-      if (receiver.status !== 'ACTIVE') {
-        judge(receiver, request);
-        return refuse('inactive', answers.UNAUTHORIZED, 'NOT_CHECKED');
-      }
-      if (receiver.verifier.handshakeBeforeVerify) {
-        const handshake = receiver.verifier.handshake(request);
-        if (handshake) return this.#shakeHands(receiver, request, handshake, 'NOT_CHECKED', elapsedMs);
-      }
-      const { valid, authStatus } = judge(receiver, request);
-      if (!valid) return refuse('unauthorized', answers.UNAUTHORIZED, authStatus);
-
       if (!hasPlace) {
-        const perMinute = receiver.rateLimitPerMinute;
-        const waitMs = this.#rates.take(receiver.id, { burst: perMinute, perMinute }, request.receivedAt);
-        if (waitMs > 0) return refuse('rate_limited', answers.rateLimited(waitMs), authStatus);
+        const perMinute = judged.receiver.rateLimitPerMinute;
+        const waitMs = this.#rates.take(judged.receiver.id, { burst: perMinute, perMinute }, request.receivedAt);
+        if (waitMs > 0) return judged.refuse('rate_limited', answers.rateLimited(waitMs));
         hasPlace = true;
       }
-      if (!receiver.verifier.handshakeBeforeVerify) {
-        const handshake = receiver.verifier.handshake(request);
-        if (handshake) return this.#shakeHands(receiver, request, handshake, authStatus, elapsedMs);
-      }
+      const { verifier } = judged.receiver;
+      const handshake = verifier.handshakeBeforeVerify ? null : verifier.handshake(request);
+      if (handshake) return this.#shakeHands(judged.receiver, request, handshake, 'VERIFIED', elapsedMs);
       const body = readableBody(request);
-      if (!body) return refuse('invalid_body', answers.INVALID_JSON, authStatus);
-      const received = await this.#keep(receiver, request, body.value, elapsedMs);
+      if (!body) return judged.refuse('invalid_body', answers.INVALID_JSON);
+      const received = await this.#keep(judged.receiver, request, body.value, elapsedMs);
       if (received) return received;
       // The webhook is another by now: by its present settings this may be nobody's.
-      this.#inbound.directory.forget();
-      if (look === LOOKS) return { answer: answers.UNAUTHORIZED, outcome: 'unknown' };
+      directory.forget();
+      if (look === LOOKS) return UNKNOWN;
     }
+  }
+
+  /** Whose request it is; or how it is answered because it is nobody's, or a handshake that needs no signature. */
+  #judge(receiver: InboundReceiver | null, request: InboundRequest, elapsedMs: () => number): Verified | Received {
+    const isGet = request.method === 'GET';
+    if (!receiver) {
+      dummyVerifier.verify(request);
+      return isGet ? METHOD_NOT_ALLOWED : UNKNOWN;
+    }
+    const { verifier } = receiver;
+    const refuse = (cause: RefusalCause, answer: Answer, authStatus: AuthStatus): Received => ({
+      answer,
+      outcome: cause,
+      afterwards: () => this.refused(receiver, request, cause, answer.status, authStatus, elapsedMs()),
+    });
+    // GET is for handshakes alone: everything else is answered as if there were none.
+    if (isGet && (receiver.status !== 'ACTIVE' || !verifier.handshakeByGet)) return METHOD_NOT_ALLOWED;
+    if (receiver.status !== 'ACTIVE') {
+      verify(receiver, request);
+      return refuse('inactive', answers.UNAUTHORIZED, 'NOT_CHECKED');
+    }
+    const handshake = verifier.handshakeBeforeVerify ? verifier.handshake(request) : null;
+    if (handshake) return this.#shakeHands(receiver, request, handshake, 'NOT_CHECKED', elapsedMs);
+    if (isGet) return refuse('unauthorized', answers.METHOD_NOT_ALLOWED, 'REJECTED_TOKEN');
+    const { valid, authStatus } = verify(receiver, request);
+    if (!valid) return refuse('unauthorized', answers.UNAUTHORIZED, authStatus);
+    return { receiver, refuse: (cause, answer) => refuse(cause, answer, authStatus) };
   }
 
   /** Counts a refusal, and tells the webhook's owner of it if it is among the first. */
@@ -128,16 +142,6 @@ export class Reception {
       responseStatus,
       outcome: null,
     });
-  }
-
-  /** GET is for handshakes alone; everything else is answered as if there were none. */
-  #receiveGet(receiver: InboundReceiver, request: InboundRequest, refuse: Refuse, elapsedMs: () => number): Received {
-    const { verifier, status } = receiver;
-    if (status !== 'ACTIVE' || !verifier.handshakeByGet) return METHOD_NOT_ALLOWED;
-    const handshake = verifier.handshake(request);
-    return handshake
-      ? this.#shakeHands(receiver, request, handshake, 'NOT_CHECKED', elapsedMs)
-      : refuse('unauthorized', answers.METHOD_NOT_ALLOWED, 'REJECTED_TOKEN');
   }
 
   #shakeHands(
@@ -171,13 +175,9 @@ export class Reception {
     value: unknown,
     elapsedMs: () => number,
   ): Promise<Received | null> {
-    const { directory, expressions, receipts, tally } = this.#inbound;
+    const { directory, receipts, sandbox, tally } = this.#inbound;
     const json = (): string => JSON.stringify(value);
-    const { eventType, idempotency } = await readValues(
-      receiver,
-      { headers: request.headers, value, json },
-      expressions,
-    );
+    const { eventType, idempotency } = await readValues(receiver, { headers: request.headers, value, json }, sandbox);
     const hops = hopsOf(request, this.#hopsHeader);
     const waits = receiver.isDispatched ? 'PENDING' : 'DISPATCHED';
     const isWanted = hops < MOST_HOPS && isLetThrough(receiver.events, eventType);
@@ -207,12 +207,21 @@ export class Reception {
   }
 }
 
-type Refuse = (cause: RefusalCause, answer: Answer, authStatus: AuthStatus) => Received;
+/** A request that has proved to be its sender's. */
+interface Verified {
+  readonly receiver: InboundReceiver;
+  readonly refuse: (cause: RefusalCause, answer: Answer) => Received;
+}
+
+const isVerified = (judged: Verified | Received): judged is Verified => 'receiver' in judged;
 
 const METHOD_NOT_ALLOWED: Received = { answer: answers.METHOD_NOT_ALLOWED, outcome: 'method' };
+const UNKNOWN: Received = { answer: answers.UNAUTHORIZED, outcome: 'unknown' };
+/** What other settings might have let through. */
+const REFUSED: ReadonlySet<ReceptionOutcome> = new Set<ReceptionOutcome>(['unknown', 'inactive', 'unauthorized']);
 
 /** A refusal takes the time of hashing the body, whatever the webhook is verified by. */
-const judge = ({ verifier, hashesBody }: InboundReceiver, request: InboundRequest) => {
+const verify = ({ verifier, hashesBody }: InboundReceiver, request: InboundRequest) => {
   const verification = verifier.verify(request);
   if (!verification.valid && !hashesBody) dummyVerifier.verify(request);
   return verification;

@@ -21,9 +21,8 @@ import { Catalogue } from '../../src/domain/events/catalogue.ts';
 import { EventTypes } from '../../src/domain/events/eventTypes.ts';
 import { FeedReader } from '../../src/domain/feed/feedReader.ts';
 import { DELIVERY_STREAM } from '../../src/domain/feed/filter.ts';
-import { createHandlerCheck } from '../../src/domain/inbound/handlers.ts';
+import { createHandlerCheck, NO_HANDLERS } from '../../src/domain/inbound/handlers.ts';
 import { createInbound } from '../../src/domain/inbound/inbound.ts';
-import { NO_HANDLERS, PLAIN_EXPRESSIONS } from '../../src/domain/inbound/plainExpressions.ts';
 import { createMapper } from '../../src/domain/mapping/mapper.ts';
 import { ApiKeys } from '../../src/domain/tenants/apiKeys.ts';
 import { Authenticator } from '../../src/domain/tenants/authenticator.ts';
@@ -173,7 +172,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
         ...NO_HANDLERS,
         checkMapping: (...given) => mapper.check(...given),
       }),
-      expressions: PLAIN_EXPRESSIONS,
+      sandbox,
       bell: { ring: () => undefined, configurationChanged: () => undefined },
       mend,
       onKept: () => undefined,

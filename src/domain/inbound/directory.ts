@@ -1,10 +1,14 @@
+import { randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Database, Sql } from '../../platform/database.ts';
+import { newId } from '../../platform/ids.ts';
 import type { Notifications } from '../../platform/notifications.ts';
-import type { SecretBox } from '../../platform/secrets.ts';
+import { SecretBox } from '../../platform/secrets.ts';
 import type { WebhookStatus } from '../webhooks/webhook.ts';
+import { Limiter } from './limiter.ts';
 import type { CredentialNames } from './credentials.ts';
 import { openVerifier } from './inboundSecrets.ts';
+import { inboundSecretScope } from './inboundWebhook.ts';
 import type { InboundHandlerType } from './inboundWebhook.ts';
 import type { ValueSource } from './valueSource.ts';
 import type { InboundAuthType } from './verification/authType.ts';
@@ -39,6 +43,8 @@ export interface InboundReceiver {
   readonly sampleArmed: boolean;
 }
 
+type VersionRow = Pick<ReceiverRow, 'id' | 'version'>;
+
 interface ReceiverRow {
   readonly id: string;
   readonly tenant_id: string;
@@ -68,15 +74,23 @@ const COLUMNS = `w.id, w.tenant_id, w.name, w.slug, w.version::double precision 
 const BY_SLUG = `/*inbound_by_slug*/
 select ${COLUMNS} from tenant t join inbound_webhook w on w.tenant_id = t.id and w.slug = $2 where t.slug = $1`;
 const BY_ID = `/*inbound_by_id*/ select ${COLUMNS} from inbound_webhook w where w.id = $1`;
+const VERSION_BY_SLUG = `/*inbound_version_by_slug*/
+select w.id, w.version::double precision as version
+from tenant t join inbound_webhook w on w.tenant_id = t.id and w.slug = $2 where t.slug = $1`;
+const VERSION_BY_ID = `/*inbound_version_by_id*/
+select w.id, w.version::double precision as version from inbound_webhook w where w.id = $1`;
 
 const KEPT = 10_000;
 /** How long an address is believed to lead, or not to lead, somewhere where a notification is lost. */
 const BELIEVED_MS = 10_000;
+/** Of a process, for those who were refused: a flood of them is judged by what is known. */
+const LOOKS_AGAIN = { burst: 100, perMinute: 6_000 };
 
 /**
  * Finds who receives at an address. Look-ups are kept, those that find nothing too, and forgotten when the webhook changes: at
  * once by `forget` in the process that changes it, by `hookgraph_inbound` in the others. What comes in between is
- * judged by old settings, and refused by the commit, which compares versions.
+ * judged by old settings: who passes is refused by the commit, which compares versions, and who does not is judged
+ * again where `isCurrent` says no.
  */
 export class ReceiverDirectory {
   readonly #sql: Sql;
@@ -87,6 +101,7 @@ export class ReceiverDirectory {
   readonly #missing = new LRUCache<string, true>({ max: KEPT, ttl: BELIEVED_MS });
   /** Rises whenever something is forgotten: a look-up that began before is not kept. */
   #epoch = 0;
+  readonly #looksAgain = new Limiter(1);
 
   constructor(database: Pick<Database, 'sql'>, secrets: SecretBox, notifications: Notifications) {
     this.#sql = database.sql;
@@ -115,7 +130,25 @@ export class ReceiverDirectory {
       'id' in address
         ? await this.#sql.query<ReceiverRow>(BY_ID, [address.id])
         : await this.#sql.query<ReceiverRow>(BY_SLUG, [address.tenantSlug, address.slug]);
-    return row ? receiverOf(row, this.#secrets) : null;
+    if (row) return receiverOf(row, this.#secrets);
+    // For as long as it takes to make one that is there.
+    receiverOf(NOBODY, NOBODYS_BOX);
+    return null;
+  }
+
+  /**
+   * Whether an address still leads to what `find` answered; forgets everything where it does not. A hundred times a second
+   * it looks, and costs the same for every address; beyond that it believes.
+   */
+  async isCurrent(address: ReceiverAddress, found: InboundReceiver | null): Promise<boolean> {
+    if (this.#looksAgain.take('', LOOKS_AGAIN, Date.now()) > 0) return true;
+    const [row] =
+      'id' in address
+        ? await this.#sql.query<VersionRow>(VERSION_BY_ID, [address.id])
+        : await this.#sql.query<VersionRow>(VERSION_BY_SLUG, [address.tenantSlug, address.slug]);
+    if (row?.id === found?.id && row?.version === found?.version) return true;
+    this.forget();
+    return false;
   }
 
   /** Some webhook is another now. All are read again when they are asked for: changes are rare, and a look-up is cheap. */
@@ -167,6 +200,30 @@ const receiverOf = (row: ReceiverRow, secrets: SecretBox): InboundReceiver => ({
   rateLimitPerMinute: row.rate_limit_per_minute,
   sampleArmed: row.sample_armed,
 });
+
+const NOBODYS_BOX = new SecretBox(randomBytes(32));
+const NOBODYS_SCOPE = inboundSecretScope(newId(), newId(), 'secret');
+const NOBODY: ReceiverRow = {
+  id: NOBODYS_SCOPE.row,
+  tenant_id: NOBODYS_SCOPE.tenant,
+  name: '',
+  slug: '',
+  version: 0,
+  status: 'DISABLED',
+  auth_type: 'STANDARD_WEBHOOKS',
+  auth_preset: null,
+  auth_config: '{"headerPrefix":"webhook-","toleranceSeconds":300}',
+  secret: NOBODYS_BOX.encrypt(`whsec_${randomBytes(32).toString('base64')}`, NOBODYS_SCOPE),
+  verify_token: null,
+  events: [],
+  event_type_source: null,
+  idempotency_source: null,
+  idempotency_window_seconds: 1,
+  handler_type: 'RECORD',
+  url: null,
+  rate_limit_per_minute: 1,
+  sample_armed: false,
+};
 
 const sourceOf = (text: string | null): ValueSource | null =>
   text === null ? null : (JSON.parse(text) as ValueSource);

@@ -1,6 +1,7 @@
 import type { Database } from '../../platform/database.ts';
 import type { Logger } from '../../platform/logs.ts';
 import type { Notifications } from '../../platform/notifications.ts';
+import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
 import type { SecretBox } from '../../platform/secrets.ts';
 import { FeedReader } from '../feed/feedReader.ts';
 import type { UrlCheck } from '../webhooks/webhookInput.ts';
@@ -12,7 +13,6 @@ import type { InboundChange, InboundFeedFilter } from './inboundFeed.ts';
 import { InboundWebhookList } from './inboundList.ts';
 import { InboundWebhooks } from './inboundWebhooks.ts';
 import { Receipts } from './receipts.ts';
-import type { Expressions } from './requestValues.ts';
 import { Reruns } from './reruns.ts';
 import { Tally } from './tally.ts';
 
@@ -23,7 +23,7 @@ export interface InboundOptions {
   readonly log: Logger;
   readonly checkUrl: UrlCheck;
   readonly checkHandler: HandlerCheck;
-  readonly expressions: Expressions;
+  readonly sandbox: Sandbox;
   readonly bell: DispatchBell;
   /** Makes partitions when a statement finds none; true where trying again makes sense. */
   readonly mend: (error: unknown) => Promise<boolean>;
@@ -40,7 +40,7 @@ export interface Inbound {
   readonly receipts: Receipts;
   readonly tally: Tally;
   readonly reruns: Reruns;
-  readonly expressions: Expressions;
+  readonly sandbox: Sandbox;
   readonly maxBodyBytes: number;
   readonly feed: FeedReader<InboundChange, InboundFeedFilter>;
   /** Writes what is counted and not written yet. */
@@ -48,7 +48,7 @@ export interface Inbound {
 }
 
 export const createInbound = (options: InboundOptions): Inbound => {
-  const { database, secrets, notifications, log, expressions, maxBodyBytes } = options;
+  const { database, secrets, notifications, log, sandbox, maxBodyBytes } = options;
   const directory = new ReceiverDirectory(database, secrets, notifications);
   const tally = new Tally(options);
   const feed = new FeedReader({ stream: INBOUND_STREAM, database, notifications, log });
@@ -56,14 +56,14 @@ export const createInbound = (options: InboundOptions): Inbound => {
     directory,
     tally,
     feed,
-    expressions,
+    sandbox,
     maxBodyBytes,
     list: new InboundWebhookList(database),
     receipts: new Receipts(options),
     reruns: new Reruns({ ...options, directory }),
     webhooks: new InboundWebhooks({
       ...options,
-      checkExpression: async (tenantId, expression) => (await expressions.check(tenantId, expression))?.message ?? null,
+      checkExpression: async (tenantId, expression) => (await sandbox.check(tenantId, expression))?.message ?? null,
       onChanged: () => directory.forget(),
     }),
     close: async () => {

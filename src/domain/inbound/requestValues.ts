@@ -1,22 +1,12 @@
 import { createHash } from 'node:crypto';
+import { SandboxUnavailableError } from '../../platform/sandbox/sandbox.ts';
+import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
+import { parseSimplePath } from '../../platform/sandbox/simplePath.ts';
 import { storable } from './credentials.ts';
 import type { InboundReceiver } from './directory.ts';
 import type { IdempotencyClaim } from './receipts.ts';
 import type { ValueSource } from './valueSource.ts';
-
-/** What evaluates users' expressions: outside of this process, but for the plainest. */
-export interface Expressions {
-  /** Null where it compiles, else what is wrong. */
-  check(tenantId: string, expression: string): Promise<{ readonly message: string } | null>;
-  /** One for each expression, in their order. `input` is JSON. Rejects where nothing can be evaluated now. */
-  evaluateAll(
-    tenantId: string,
-    expressions: string[],
-    input: string,
-  ): Promise<readonly ({ readonly ok: true; readonly value: unknown } | { readonly ok: false })[]>;
-  /** An expression that is so simple that this process can evaluate it; null for others. Must not throw, nor what it answers. */
-  parseSimplePath(expression: string): ((input: unknown) => unknown) | null;
-}
+import { NOT_PLAIN, parsePath, readPath } from './verification/path.ts';
 
 /** What the settings of a webhook find in a request. All text is storable. */
 export interface RequestValues {
@@ -44,16 +34,17 @@ type Settings = Pick<
 >;
 
 /**
- * Finds the event type and the idempotency key of a request. What is not there, or can't be evaluated, is null: the
- * sender has done nothing wrong, so its request counts, without a type or without a key.
+ * Finds the event type and the idempotency key of a request. What is not there, or whose expression fails, is null: the
+ * sender has done nothing wrong, so its request counts, without a type or without a key. Rejects with
+ * SandboxUnavailableError where nobody can tell now: to guess would lose the request, or handle it twice.
  */
 export const readValues = async (
   settings: Settings,
   request: ReadRequest,
-  expressions: Expressions,
+  sandbox: Pick<Sandbox, 'evaluateAll'>,
 ): Promise<RequestValues> => {
   const { tenantId, eventTypeSource, idempotencySource, idempotencyWindowSeconds } = settings;
-  const [type, key] = await valuesAt([eventTypeSource, idempotencySource], request, tenantId, expressions);
+  const [type, key] = await valuesAt([eventTypeSource, idempotencySource], request, tenantId, sandbox);
   const typeText = textOf(eventTypeSource === null ? usualType(request.value) : type);
   const keyText = typeof key === 'object' && key !== null ? JSON.stringify(key) : textOf(key);
   return {
@@ -73,36 +64,40 @@ export const readValues = async (
 export const isLetThrough = (events: ReadonlySet<string>, eventType: string | null): boolean =>
   events.size === 0 || (eventType !== null && events.has(eventType.trim().toLowerCase()));
 
-/** One round trip at most, for all that needs one. */
+/** One round trip at most, for all that this process can't evaluate itself. */
 const valuesAt = async (
   sources: readonly (ValueSource | null)[],
   { headers, value, json }: ReadRequest,
   tenantId: string,
-  expressions: Expressions,
+  sandbox: Pick<Sandbox, 'evaluateAll'>,
 ): Promise<unknown[]> => {
   const values: unknown[] = [];
   const outside: { readonly at: number; readonly expression: string }[] = [];
   for (const [at, source] of sources.entries()) {
     if (source?.type === 'HEADER') values[at] = headers[source.value.toLowerCase()];
     else if (source?.type === 'JSONATA') {
-      const simple = expressions.parseSimplePath(source.value);
-      if (simple) values[at] = simple(value);
-      else outside.push({ at, expression: source.value });
+      const found = valueAt(source.value, value);
+      if (found === NOT_PLAIN) outside.push({ at, expression: source.value });
+      else values[at] = found;
     }
   }
   if (outside.length === 0) return values;
-  const found = await expressions
-    .evaluateAll(
-      tenantId,
-      outside.map(({ expression }) => expression),
-      json(),
-    )
-    .catch(() => []); // the sandbox logs its own; the request counts all the same
+  const expressions = outside.map(({ expression }) => expression);
+  const found = await sandbox.evaluateAll(tenantId, expressions, json());
   for (const [index, { at }] of outside.entries()) {
-    const one = found[index];
-    if (one?.ok) values[at] = one.value;
+    const one = found[index]!;
+    if (one.ok) values[at] = one.value;
+    else if (one.code === 'UNAVAILABLE') throw new SandboxUnavailableError();
   }
   return values;
+};
+
+/** NOT_PLAIN where it takes JSONata itself to tell. */
+const valueAt = (expression: string, value: unknown): unknown => {
+  const simple = parseSimplePath(expression);
+  if (simple) return simple(value);
+  const path = parsePath(expression);
+  return path === null ? NOT_PLAIN : readPath(path, value);
 };
 
 const usualType = (value: unknown): unknown => {

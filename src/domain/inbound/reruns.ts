@@ -1,5 +1,6 @@
 import type { Database } from '../../platform/database.ts';
 import { newId } from '../../platform/ids.ts';
+import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
 import { MAX_OPEN_MS } from '../deliveries/schedule.ts';
 import { ConflictError, NotFoundError, ValidationError } from '../errors.ts';
 import { NO_NAMES, withoutCredentials } from './credentials.ts';
@@ -11,14 +12,13 @@ import type { InboundDeliveryRecord } from './inboundDelivery.ts';
 import type { InboundChange } from './inboundFeed.ts';
 import { findInboundBodies, findInboundDeliveries } from './inboundHistory.ts';
 import { isLetThrough, readValues } from './requestValues.ts';
-import type { Expressions } from './requestValues.ts';
 import { parseBody } from './verification/body.ts';
 import type { AuthStatus } from './verification/verification.ts';
 
 export interface RerunsOptions {
   readonly database: Pick<Database, 'sql'>;
   readonly directory: ReceiverDirectory;
-  readonly expressions: Expressions;
+  readonly sandbox: Pick<Sandbox, 'evaluateAll'>;
   readonly bell: DispatchBell;
   /** Makes partitions when a statement finds none; true where trying again makes sense. */
   readonly mend: (error: unknown) => Promise<boolean>;
@@ -150,14 +150,14 @@ export class Reruns {
 
   /** Answers when its dispatch is due; null where there is nothing to dispatch. */
   async #insert(id: string, receiver: InboundReceiver, rerun: Rerun): Promise<number | null> {
-    const { database, expressions, mend } = this.#options;
+    const { database, sandbox, mend } = this.#options;
     const { method, path, headers, contentType, body, authStatus, hops, replayedFrom } = rerun;
     const parsed = parseBody(contentType, body);
     const value = parsed.ok ? parsed.value : null;
     const { eventType, idempotency } = await readValues(
       receiver,
       { headers, value, json: () => JSON.stringify(value) },
-      expressions,
+      sandbox,
     );
     const waits = receiver.isDispatched ? 'PENDING' : 'DISPATCHED';
     const status = isLetThrough(receiver.events, eventType) ? waits : 'IGNORED';
