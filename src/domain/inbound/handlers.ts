@@ -53,38 +53,6 @@ export const createHandlerCheck =
     }
   };
 
-/**
- * What holds of a mapping whatever its expressions mean: an object of texts, for fields that the action has, with all that
- * it requires. Throws ValidationError.
- */
-export const checkMappingShape = (
-  actions: ActionRegistry,
-  action: string,
-  mapping: unknown,
-  path: readonly string[],
-): Readonly<Record<string, string>> => {
-  if (typeof mapping !== 'object' || mapping === null || Array.isArray(mapping)) {
-    throw new ValidationError('A mapping is an object: target field to JSONata on the body.', path);
-  }
-  const fields = actions.find(action)?.targetFields ?? [];
-  for (const [name, expression] of Object.entries(mapping)) {
-    if (!fields.some((field) => field.name === name)) {
-      throw new ValidationError(`${action} has no target field ${name.slice(0, 60)}.`, [...path, name]);
-    }
-    if (typeof expression !== 'string' || expression.length > LONGEST_EXPRESSION || expression.includes('\0')) {
-      throw new ValidationError(`An expression is a text of at most ${LONGEST_EXPRESSION} characters.`, [
-        ...path,
-        name,
-      ]);
-    }
-  }
-  const missing = fields.find((field) => field.required && !Object.hasOwn(mapping, field.name));
-  if (missing) throw new ValidationError(`${action} needs the target field ${missing.name}.`, [...path, missing.name]);
-  return mapping as Readonly<Record<string, string>>;
-};
-
-const LONGEST_EXPRESSION = 4_096;
-
 /** Stands in where nothing runs workflows: handlers that need it are refused when they are saved. */
 export const NO_HANDLERS: Pick<HandlerCheckOptions, 'hasWorkflow'> = {
   hasWorkflow: async () => {
