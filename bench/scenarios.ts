@@ -163,27 +163,28 @@ const hanging = async (stage: Stage): Promise<Figure[]> => {
  */
 const starvation = async (stage: Stage): Promise<Figure[]> => {
   const program = await stage.start();
-  const entities = Array.from({ length: 200 }, (_, n) => `entity-${n}`);
+  const types = Array.from({ length: 200 }, (_, n) => `bench.type${n}`);
+  await stage.registerTypes(program, types);
   const create = async (those: readonly string[], path: string): Promise<void> => {
-    for (const entity of those) await stage.createWebhooks(program, 1, path, { entityIds: [entity] });
+    for (const type of those) await stage.createWebhooks(program, 1, path, { eventTypes: [type] });
   };
   const run = async (seconds: number): Promise<{ p50: number; p99: number }> => {
     await stage.received();
     const sent: Promise<void>[] = [];
     const startedAt = Date.now();
     for (let call = 0; call < seconds * 50; call++) {
-      const those = Array.from({ length: 10 }, (_, n) => entities[(call * 10 + n * 21) % entities.length]!);
-      sent.push(stage.publishTo(program, those));
+      const those = Array.from({ length: 10 }, (_, n) => types[(call * 10 + n * 21) % types.length]!);
+      sent.push(stage.publishOf(program, those));
       await sleep(Math.max(0, startedAt + (call + 1) * (SECOND / 50) - Date.now()));
     }
     await Promise.all(sent);
     await sleep(SECOND);
     return stage.received();
   };
-  await create(entities.slice(0, 100), '/');
+  await create(types.slice(0, 100), '/');
   await run(5);
   const alone = await run(20);
-  await create(entities.slice(100), '/hang');
+  await create(types.slice(100), '/hang');
   progress('  100 begin to hang');
   await run(15);
   const beside = await run(20);

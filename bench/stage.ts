@@ -139,6 +139,7 @@ export class Stage {
     return requests / seconds;
   }
 
+  /** Each subscribes to the one built-in type that is published here, unless `more` says something else. */
   async createWebhooks(program: ProgramProcess, count: number, path = '/', more: object = {}): Promise<string[]> {
     const ids: string[] = [];
     for (let n = 0; n < count; n++) {
@@ -170,10 +171,9 @@ export class Stage {
 
   async publish(program: ProgramProcess, count: number): Promise<void> {
     for (let left = count; left > 0; left -= 500) {
-      await program.graphql(
-        `mutation ($input: [EventInput!]!) { eventPublishMany(input: $input) {
-           ... on EventPublishManySuccess { results { matchedCount } } ... on Error { message } } }`,
-        { input: Array.from({ length: Math.min(left, 500) }, () => ({ type: EVENT_TYPE, data: { text: FILLING } })) },
+      await this.#publishAll(
+        program,
+        Array.from({ length: Math.min(left, 500) }, () => ({ type: EVENT_TYPE, data: { text: FILLING } })),
       );
     }
   }
@@ -185,23 +185,40 @@ export class Stage {
     );
   }
 
-  /** One call with an event for each of these entities; `data` has the time stamp, and what `more` says of the n-th. */
+  async registerTypes(program: ProgramProcess, names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      await program.graphql(`mutation ($input: EventTypeInput!) { eventTypeRegister(input: $input) { __typename } }`, {
+        input: { name, description: 'Of a benchmark' },
+      });
+    }
+  }
+
+  /** One call with an event of each of these types; `data` has the time stamp. */
+  async publishOf(program: ProgramProcess, types: readonly string[]): Promise<void> {
+    const data = { ts: performance.timeOrigin + performance.now(), text: FILLING };
+    await this.#publishAll(
+      program,
+      types.map((type) => ({ type, data })),
+    );
+  }
+
+  /** One call with an event for each of these entities; `data` has what `more` says of the n-th. */
   async publishTo(
     program: ProgramProcess,
     entityIds: readonly string[],
     more: (n: number) => object = () => ({}),
   ): Promise<void> {
-    const ts = performance.timeOrigin + performance.now();
+    await this.#publishAll(
+      program,
+      entityIds.map((entityId, n) => ({ type: EVENT_TYPE, entityId, data: { ...more(n), text: FILLING } })),
+    );
+  }
+
+  async #publishAll(program: ProgramProcess, input: readonly object[]): Promise<void> {
     await program.graphql(
       `mutation ($input: [EventInput!]!) { eventPublishMany(input: $input) {
          ... on EventPublishManySuccess { results { matchedCount } } ... on Error { message } } }`,
-      {
-        input: entityIds.map((entityId, n) => ({
-          type: EVENT_TYPE,
-          entityId,
-          data: { ts, ...more(n), text: FILLING },
-        })),
-      },
+      { input },
     );
   }
 
