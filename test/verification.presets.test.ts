@@ -10,13 +10,8 @@ import { checkSecret, hashSecret, secretForm } from '../src/domain/inbound/verif
 import type { Verification } from '../src/domain/inbound/verification/verification.ts';
 import { compileVerifier } from '../src/domain/inbound/verification/verifier.ts';
 import { inboundRequest } from './harness/inboundRequest.ts';
-import { BUSINESS } from './presets/business.ts';
-import { DEVELOPER_TOOLS } from './presets/developerTools.ts';
-import { GENERIC } from './presets/generic.ts';
-import { MESSAGING } from './presets/messaging.ts';
+import { PROOFS } from './presets/proofs.ts';
 import type { PresetProof, Sent, Signed } from './presets/proof.ts';
-
-const PROOFS: Readonly<Record<string, PresetProof>> = { ...BUSINESS, ...DEVELOPER_TOOLS, ...GENERIC, ...MESSAGING };
 
 /** The senders that were promised. */
 const PROMISED = (

@@ -1,5 +1,5 @@
 import { Stripe } from 'stripe';
-import { base64, hex, isTaken, post, seconds } from './proof.ts';
+import { base64, hex, isTaken, post, seconds, URL_OF_RECEIVER } from './proof.ts';
 import type { PresetProof } from './proof.ts';
 
 const stripe = new Stripe('sk_test_of_nobody');
@@ -58,13 +58,13 @@ const signAdyen: PresetProof['sign'] = (_at, secret) => {
 const HUBSPOT_BODY = '[{"eventId":1,"subscriptionType":"contact.creation","objectId":123}]';
 
 /** @see https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests */
-const signHubspot: PresetProof['sign'] = (at, secret, body = HUBSPOT_BODY) => {
-  const url = 'https://www.example.com/webhook_uri';
+const signHubspot: PresetProof['sign'] = (at, secret, body = HUBSPOT_BODY, url = URL_OF_RECEIVER) => {
   const signature = base64(secret, `POST${url}${body}${at}`);
   const headers = { 'x-hubspot-signature-v3': signature, 'x-hubspot-request-timestamp': String(at) };
   return post(signature, body, headers, url);
 };
 
+const SQUARE_BODY = '{"merchant_id":"6SSW7HV8K2ST5","type":"customer.created","event_id":"df5f3813"}';
 const ZENDESK_BODY = '{"type":"zen:event-type:user.created","id":"cbe4028c","subject":"zen:user:6596848315901"}';
 
 export const BUSINESS: Readonly<Record<string, PresetProof>> = {
@@ -106,8 +106,7 @@ export const BUSINESS: Readonly<Record<string, PresetProof>> = {
   square: {
     secret: 'asdf1234',
     otherSecret: 'asdf1235',
-    sign: (_at, secret, body = '{"merchant_id":"6SSW7HV8K2ST5","type":"customer.created","event_id":"df5f3813"}') => {
-      const url = 'https://example.com/webhook';
+    sign: (_at, secret, body = SQUARE_BODY, url = URL_OF_RECEIVER) => {
       const signature = base64(secret, `${url}${body}`);
       return post(signature, body, { 'x-square-hmacsha256-signature': signature }, url);
     },

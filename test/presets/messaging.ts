@@ -3,7 +3,7 @@ import { verifySlackRequest } from '@slack/bolt/dist/receivers/verify-request.js
 import { verifyKey } from 'discord-interactions';
 import * as fc from 'fast-check';
 import twilio from 'twilio';
-import { base64, hex, isTaken, post, rawPublicKey, seconds, signedBy, spki } from './proof.ts';
+import { base64, hex, isTaken, post, rawPublicKey, seconds, signedBy, spki, URL_OF_RECEIVER } from './proof.ts';
 import type { PresetProof } from './proof.ts';
 
 const ed25519 = (): string => generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' });
@@ -32,17 +32,16 @@ const SLACK_EXAMPLE =
   '803a0bc887a14d10d2c447fce8b6703c';
 const SLACK_BODY = '{"type":"event_callback","event":{"type":"app_mention"},"event_id":"Ev08MFMKH6"}';
 
-const TWILIO_URL = 'https://example.com/myapp';
 const TWILIO_BODY = 'CallSid=CA1234567890ABCDE&Caller=%2B12349013030&Digits=1234&From=%2B12349013030&To=%2B18005551212';
 
 /** @see https://www.twilio.com/docs/usage/security#validating-requests */
-const signTwilio: PresetProof['sign'] = (_at, secret, body = TWILIO_BODY) => {
+const signTwilio: PresetProof['sign'] = (_at, secret, body = TWILIO_BODY, url = URL_OF_RECEIVER) => {
   const fields = new URLSearchParams(body);
   const names = [...new Set(fields.keys())].sort();
   const text = names.flatMap((name) => [...new Set(fields.getAll(name))].sort().map((value) => name + value)).join('');
-  const signature = base64(secret, TWILIO_URL + text, 'sha1');
+  const signature = base64(secret, url + text, 'sha1');
   const headers = { 'x-twilio-signature': signature, 'content-type': FORM, 'i-twilio-idempotency-token': '6b1f' };
-  return post(signature, body, headers, TWILIO_URL);
+  return post(signature, body, headers, url);
 };
 
 /** A form's fields as the body parsers of web servers give them to Twilio's library. */
@@ -199,8 +198,8 @@ export const MESSAGING: Readonly<Record<string, PresetProof>> = {
       verifies: (sent, secret) =>
         twilio.validateRequest(secret, sent.headers['x-twilio-signature']!, sent.url, formFields(sent.body)),
       signs: (_at, secret, body) => {
-        const signature = twilio.getExpectedTwilioSignature(secret, TWILIO_URL, formFields(body));
-        return post('', body, { 'x-twilio-signature': signature, 'content-type': FORM }, TWILIO_URL);
+        const signature = twilio.getExpectedTwilioSignature(secret, URL_OF_RECEIVER, formFields(body));
+        return post('', body, { 'x-twilio-signature': signature, 'content-type': FORM }, URL_OF_RECEIVER);
       },
       bodies: fc
         .array(fc.tuple(fc.constantFrom('From', 'To', 'Body', 'to', 'Media 1', 'é'), fc.string({ unit: 'grapheme' })))

@@ -20,8 +20,8 @@ export interface PresetProof {
   readonly otherSecret: string;
   /** What the owner has to configure. Of presets with a public key, `secret` is the private one, as PEM. */
   readonly config?: (secret: string) => Readonly<Record<string, unknown>>;
-  /** Signs as the sender's documentation says, at a time in milliseconds. */
-  readonly sign: (at: number, secret: string, body?: string) => Signed;
+  /** Signs as the sender's documentation says, at a time in milliseconds, for an address. */
+  readonly sign: (at: number, secret: string, body?: string, url?: string) => Signed;
   /** Seconds that a signed timestamp may be off; null where the sender signs none. */
   readonly windowSeconds: number | null;
   /** Every byte of the body, nothing of it, or what changes (from, to) of it are covered. */
