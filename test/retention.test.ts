@@ -1,0 +1,82 @@
+import { pino } from 'pino';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { schema } from '../mikro-orm.config.ts';
+import { ensurePartitions } from '../src/domain/retention/partitions.ts';
+import { Retention } from '../src/jobs/retention.ts';
+import { openDatabase } from '../src/platform/database.ts';
+import type { Database } from '../src/platform/database.ts';
+import { lowestIdAt, newId } from '../src/platform/ids.ts';
+import { createTestDatabase } from './harness/database.ts';
+import type { TestDatabase } from './harness/database.ts';
+
+const DAY_MS = 86_400_000;
+const NOW = Date.now();
+
+let own: TestDatabase;
+let database: Database;
+let retention: Retention;
+beforeAll(async () => {
+  own = await createTestDatabase();
+  database = await openDatabase({ url: own.url, poolSize: 3, schema });
+  retention = new Retention(database, pino({ level: 'silent' }), 30);
+});
+afterAll(async () => {
+  await database.close();
+  await own.drop();
+});
+
+/** An inbound delivery of so many days ago; one that waits where asked for. */
+const receive = async (daysAgo: number, waits = false): Promise<string> => {
+  const at = NOW - daysAgo * DAY_MS;
+  await ensurePartitions(database, at);
+  const id = `${lowestIdAt(at).slice(0, 24)}${newId().slice(24)}`;
+  await database.sql.query(
+    `with kept as (
+       insert into inbound_delivery (id, tenant_id, webhook_id, received_at, auth_status, dispatch_status, method, path, headers,
+         response_status, duration_ms)
+       values ($1, $1, $1, from_epoch_ms($2), 'VERIFIED', 'PENDING', 'POST', '/', '{}', 200, 1))
+     insert into inbound_open (id, tenant_id, webhook_id, next_at, created_at, expires_at)
+     select $1, $1, $1, now(), now(), now() where $3`,
+    [id, at, waits],
+  );
+  return id;
+};
+
+const kept = async (): Promise<string[]> =>
+  (await database.sql.query<{ id: string }>(`select id from inbound_delivery order by id`)).map(({ id }) => id);
+
+it('what was received is dropped once it is older than the retention, and not before', async () => {
+  const [old, young] = [await receive(45), await receive(29)];
+  expect(await kept()).toEqual([old, young]);
+  await retention.runOnce(NOW);
+  expect(await kept()).toEqual([young]);
+});
+
+it('what still waits keeps its day, and those after it, whatever their age', async () => {
+  const [older, waiting, later] = [await receive(50), await receive(45, true), await receive(40)];
+  await retention.runOnce(NOW);
+  expect(await kept()).toEqual(expect.arrayContaining([waiting, later]));
+  expect(await kept()).not.toContain(older);
+  await database.sql.query(`delete from inbound_open`);
+  await retention.runOnce(NOW);
+  expect(await kept()).not.toContain(waiting);
+});
+
+it.each([
+  [
+    'event_key',
+    `insert into event_key (tenant_id, key, fingerprint, event_id, expires_at)
+     select $1, n::text, '', $1, now() + $2::text::interval from generate_series(1, $3::int) n`,
+  ],
+  [
+    'inbound_key',
+    `insert into inbound_key (webhook_id, key, delivery_id, expires_at)
+     select $1, sha256(n::text::bytea), $1, now() + $2::text::interval from generate_series(1, $3::int) n`,
+  ],
+])('keys of %s are forgotten when their time is over, however many there are', async (table, insert) => {
+  await database.sql.query(insert, [newId(), '-1 s', 12_000]);
+  await database.sql.query(insert, [newId(), '1 hour', 3]);
+  await retention.runOnce(NOW);
+  const [left] = await database.sql.query<{ n: number }>(`select count(*)::int as n from ${table}`);
+  expect(left!.n).toBe(3);
+});
