@@ -2,6 +2,7 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createTestDatabase } from './harness/database.ts';
 import type { TestDatabase } from './harness/database.ts';
+import { inboundOf, post, sign } from './harness/inbound.ts';
 import { API_KEY, spawnProgram } from './harness/program.ts';
 import type { ProgramProcess } from './harness/program.ts';
 import { startReceiver } from './harness/receiver.ts';
@@ -94,5 +95,49 @@ it('a secret is told once, when it is made, and stands in no later answer, no lo
       for (const spelling of spellings(secret)) expect(text.includes(spelling), place).toBe(false);
     }
     for (const key of [API_KEY, apiKeyCreate.secret as string]) expect(text.includes(key), place).toBe(false);
+  }
+});
+
+it('what senders prove themselves with stands in no answer, no log line and no table, right or wrong', async () => {
+  const tenant = tenantOf(program);
+  const inbound = inboundOf(tenant);
+  const url = receiver.url;
+  const hmac = await inbound.create({ auth: { type: 'HMAC', config: { header: 'X-Signature' } }, url });
+  const bearer = await inbound.create({ auth: { type: 'BEARER' } });
+  const basic = await inbound.create({ auth: { type: 'BASIC', config: { username: 'sender' } } });
+  const key = await inbound.create({ auth: { type: 'API_KEY', config: { header: 'X-Gate' } } });
+  const query = await inbound.create({ auth: { type: 'QUERY_TOKEN', config: { param: 'gate' } } });
+  const verifyToken = 'verify-token-2f6c9d1e';
+  const meta = await inbound.create({ auth: { preset: 'meta', config: { verifyToken } } });
+  const wrong = 'wrong-credential-7b3a5c';
+
+  const basicOf = (password: string) => `Basic ${Buffer.from(`sender:${password}`).toString('base64')}`;
+  const send = async (of: { secret: string }, one: (secret: string) => Promise<{ status: number }>) => {
+    expect((await one(of.secret)).status).toBe(200);
+    expect((await one(wrong)).status).toBe(401);
+  };
+  await send(hmac, (secret) => post(hmac.slugUrl, '{}', { 'x-signature': sign('{}', secret) }));
+  await send(bearer, (secret) => post(bearer.slugUrl, '{}', { authorization: `Bearer ${secret}`, 'x-copy': secret }));
+  await send(basic, (secret) => post(basic.slugUrl, '{}', { authorization: basicOf(secret) }));
+  await send(key, (secret) => post(key.slugUrl, '{}', { 'x-gate': secret }));
+  await send(query, (secret) => post(`${query.receiveUrl}?gate=${encodeURIComponent(secret)}&n=1`));
+  const handshake = `${meta.slugUrl}?hub.mode=subscribe&hub.challenge=1&hub.verify_token=`;
+  expect((await post(`${handshake}${verifyToken}`, '', {}, 'GET')).status).toBe(200);
+  expect((await post(`${handshake}${wrong}`, '', {}, 'GET')).status).toBe(405);
+  const rotated = await inbound.rotate(hmac.id);
+  await inbound.reached(query.id, 'REJECTED');
+  await inbound.reached(meta.id, 'HANDSHAKE');
+
+  const all = [hmac, bearer, basic, key, query, meta];
+  const answers = [await inbound.deliveries(), ...(await Promise.all(all.map(({ id }) => inbound.webhook(id))))];
+  const places = { answers: JSON.stringify(answers), log: program.output(), database: await dump() };
+  expect(places.answers).toContain('gate=***&n=1');
+  const secrets = [...all, rotated].map(({ secret }: { secret: string }) => secret);
+  secrets.push(hmac.answer.forwardSigningSecret.value, verifyToken, wrong);
+  for (const [place, text] of Object.entries(places)) {
+    for (const secret of secrets) {
+      for (const spelling of [secret, ...spellings(secret)]) expect(text.includes(spelling), place).toBe(false);
+      expect(text.includes(basicOf(secret).slice(6)), place).toBe(false);
+    }
   }
 });

@@ -15,6 +15,15 @@ import { SETTLE } from '../src/domain/deliveries/settlement.ts';
 import { commentIdsOf, ticketIdsOf } from '../src/domain/desk/ticketList.ts';
 import { findEvents, listEvents } from '../src/domain/events/eventLog.ts';
 import { PUBLISH } from '../src/domain/events/publisher.ts';
+import { BY_ID, BY_SLUG } from '../src/domain/inbound/directory.ts';
+import {
+  findInboundBodies,
+  findInboundDeliveries,
+  listInboundDeliveries,
+} from '../src/domain/inbound/inboundHistory.ts';
+import { RECEIVE } from '../src/domain/inbound/receipts.ts';
+import { COUNT_REQUESTS, RECORD_BODYLESS } from '../src/domain/inbound/tally.ts';
+import { REMOVE_PUBLISHED, REMOVE_RECEIVED } from '../src/domain/retention/expiredKeys.ts';
 import { DISABLE_OVERDUE } from '../src/domain/webhooks/failureStreak.ts';
 import { TAKE_OPERATIONAL } from '../src/domain/webhooks/operationalEvents.ts';
 import { openDatabase } from '../src/platform/database.ts';
@@ -134,6 +143,42 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
   disable_overdue: { statement: DISABLE_OVERDUE, values: [0, 500], uses: /webhook_health_disable/ },
   take_operational: { statement: TAKE_OPERATIONAL, values: [500], uses: /operational_outbox_pkey[^]*event_p\d+_pkey/ },
   publish: { statement: PUBLISH, values: ['[]', 1_000], uses: /webhook_subscription_pkey/ },
+  receive: {
+    statement: RECEIVE,
+    values: ['[]', 1_000],
+    uses: /inbound_key_pkey[^]*inbound_webhook_pkey/,
+  },
+  record_bodyless: { statement: RECORD_BODYLESS, values: ['[]'], uses: /Function Scan on json_to_recordset/ },
+  count_requests: { statement: COUNT_REQUESTS, values: ['[]'], uses: /inbound_counter_pkey/ },
+  receiver_by_slug: {
+    statement: BY_SLUG,
+    values: ['default', 'slug'],
+    uses: /tenant_slug_key[^]*inbound_webhook_tenant_id_slug_key/,
+    usesAtFirst: /Index Scan using tenant[^]*Index Scan using inbound_webhook/,
+  },
+  receiver_by_id: {
+    statement: BY_ID,
+    values: [webhook],
+    uses: /inbound_webhook_pkey/,
+    usesAtFirst: /inbound_webhook_\w+ on inbound_webhook w[^]*Index Cond: \(id =/,
+  },
+  expired_event_keys: { statement: REMOVE_PUBLISHED, values: [5_000], uses: /event_key_expiry[^]*Tid Scan/ },
+  expired_inbound_keys: { statement: REMOVE_RECEIVED, values: [5_000], uses: /inbound_key_expiry[^]*Tid Scan/ },
+  inbound_of_tenant: await sentBy(
+    (sql) => listInboundDeliveries(sql, tenant, {}, page),
+    /inbound_delivery_p\d+_tenant_id_id_idx/,
+  ),
+  inbound_of_webhook: await sentBy(
+    (sql) => listInboundDeliveries(sql, tenant, { webhookId: webhook }, page),
+    /inbound_delivery_p\d+_webhook_id_id_idx/,
+    /inbound_delivery_p\d+_(?:webhook|tenant)_id_id_idx/,
+  ),
+  inbound_by_id: await sentBy(
+    (sql) => findInboundDeliveries(sql, tenant, [id]),
+    /inbound_delivery_p\d+_pkey/,
+    ANY_INDEX,
+  ),
+  inbound_bodies: await sentBy((sql) => findInboundBodies(sql, tenant, [id]), /inbound_delivery_p\d+_pkey/, ANY_INDEX),
   deliveries_of_tenant: await sentBy(
     (sql) => listDeliveries(sql, tenant, {}, page),
     /delivery_open_tenant[^]*delivery_p\d+_tenant_id_id_idx/,
@@ -204,6 +249,17 @@ it('every hot statement goes by its index alone, planned on empty tables, kept w
        (id, tenant_id, delivery_id, number, trigger, started_at, duration_ms, request_headers, response_truncated)
      select derive_id(id, '1'), $1, id, 1, 'INITIAL', now(), length($2::text), '{}', false
      from unnest($3::uuid[]) as t (id)`,
+    `insert into inbound_delivery
+       (id, tenant_id, webhook_id, received_at, auth_status, dispatch_status, method, path, headers, response_status, duration_ms)
+     select id, $1, $2, now(), 'VERIFIED', 'DISPATCHED', 'POST', '/', '{}', 200, 1 from unnest($3::uuid[]) as t (id)`,
+    `insert into inbound_webhook
+       (id, tenant_id, name, slug, source, status, auth_type, auth_config, events, idempotency_window_seconds, handler_type,
+        rate_limit_per_minute)
+     select id, $1, $2::text, id::text, '', 'ACTIVE', 'BEARER', '{}', '{}', 60, 'RECORD', 60
+     from unnest(($3::uuid[])[1:100]) as t (id)`,
+    `insert into inbound_counter (webhook_id) select id from unnest(($3::uuid[])[1:100]) as t (id) where $1 <> $2`,
+    `insert into inbound_key (webhook_id, key, delivery_id, expires_at)
+     select $2, uuid_send(id), $1, now() from unnest($3::uuid[]) as t (id)`,
     `insert into client (id, tenant_id, name, created_at, updated_at)
      select id, $1, $2::text, now(), now() from unnest(($3::uuid[])[1:100]) as t (id)`,
     `insert into ticket

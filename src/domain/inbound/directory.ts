@@ -71,9 +71,9 @@ const COLUMNS = `w.id, w.tenant_id, w.name, w.slug, w.version::double precision 
   w.secret, w.verify_token, w.events, w.event_type_source, w.idempotency_source, w.idempotency_window_seconds,
   w.handler_type, w.url, w.rate_limit_per_minute, w.sample_armed`;
 
-const BY_SLUG = `/*inbound_by_slug*/
+export const BY_SLUG = `/*inbound_by_slug*/
 select ${COLUMNS} from tenant t join inbound_webhook w on w.tenant_id = t.id and w.slug = $2 where t.slug = $1`;
-const BY_ID = `/*inbound_by_id*/ select ${COLUMNS} from inbound_webhook w where w.id = $1`;
+export const BY_ID = `/*inbound_by_id*/ select ${COLUMNS} from inbound_webhook w where w.id = $1`;
 const VERSION_BY_SLUG = `/*inbound_version_by_slug*/
 select w.id, w.version::double precision as version
 from tenant t join inbound_webhook w on w.tenant_id = t.id and w.slug = $2 where t.slug = $1`;

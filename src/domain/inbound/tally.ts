@@ -49,7 +49,7 @@ const COUNTED_AT_ONCE = 500;
 /** Records that wait to be written; a database that is away must not fill the memory. */
 const MOST_WAITING = 5_000;
 
-const RECORD = `/*inbound_refuse*/
+export const RECORD_BODYLESS = `/*inbound_refuse*/
 with input as materialized (
   select * from json_to_recordset($1::json) as input(
     ord int, id uuid, tenant_id uuid, webhook_id uuid, received_at float8, auth_status text, dispatch_status text,
@@ -68,7 +68,7 @@ insert into feed_outbox (tenant_id, kind, changes)
 select tenant_id, 1, '[' || string_agg(change, ',' order by ord) || ']' from input group by tenant_id`;
 
 /** Locks in order first, so that two processes that flush at once never deadlock. */
-const COUNT = `/*inbound_count*/
+export const COUNT_REQUESTS = `/*inbound_count*/
 with input as materialized (
   select * from json_to_recordset($1::json) as input(
     webhook_id uuid, deliveries bigint, last_delivery_at float8, unauthorized bigint, inactive bigint, rate_limited bigint,
@@ -204,9 +204,9 @@ export class Tally {
   async #record(records: readonly Recorded[]): Promise<void> {
     const { database, mend } = this.#options;
     const values = [JSON.stringify(records.map(inputRow))];
-    await database.sql.query(RECORD, values).catch(async (error: unknown) => {
+    await database.sql.query(RECORD_BODYLESS, values).catch(async (error: unknown) => {
       if (!(await mend(error))) throw error;
-      await database.sql.query(RECORD, values);
+      await database.sql.query(RECORD_BODYLESS, values);
     });
   }
 
@@ -216,7 +216,7 @@ export class Tally {
     for (let from = 0; from < all.length; from += COUNTED_AT_ONCE) {
       const some = all.slice(from, from + COUNTED_AT_ONCE);
       const rows = some.map(([webhookId, its]) => ({ webhook_id: webhookId, ...its }));
-      await this.#options.database.sql.query(COUNT, [JSON.stringify(rows)]);
+      await this.#options.database.sql.query(COUNT_REQUESTS, [JSON.stringify(rows)]);
       for (const [webhookId] of some) counts.delete(webhookId);
     }
   }
