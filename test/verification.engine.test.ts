@@ -104,6 +104,18 @@ describe('signatures', () => {
     }
   });
 
+  it('may name their hash where no prefix is configured', () => {
+    const bare = { type: 'HMAC', config: { header: 'X-Sig' } } as const;
+    const sent = (header: string) => ({ headers: { 'x-sig': header }, body: 'abc' });
+    expect(judge(bare, sent(`sha256=${hmac('abc')}`))).toEqual(VALID);
+    for (const other of ['md5=', 'sha256:', 'sha256=sha256=', 'v1=']) {
+      expect(judge(bare, sent(`${other}${hmac('abc')}`)), other).toEqual(refused('REJECTED_SIGNATURE'));
+    }
+    const prefixed = { type: 'HMAC', config: { header: 'X-Sig', prefix: 'v1=' } } as const;
+    expect(judge(prefixed, sent(`sha256=${hmac('abc')}`))).toEqual(refused('REJECTED_SIGNATURE'));
+    expect(judge(prefixed, sent(hmac('abc')))).toEqual(refused('REJECTED_SIGNATURE'));
+  });
+
   it('of the body are those of its bytes, whatever they are', () => {
     const auth = { type: 'HMAC', config: { header: 'X-Sig' } } as const;
     fc.assert(
