@@ -5,6 +5,7 @@ import { Migration0004Rollups } from './migrations/0004-rollups.ts';
 import { Migration0005Bulk } from './migrations/0005-bulk.ts';
 import { Migration0006Health } from './migrations/0006-health.ts';
 import { Migration0007Inbound } from './migrations/0007-inbound.ts';
+import { Migration0008Workflows } from './migrations/0008-workflows.ts';
 import { Migration0009Forwards } from './migrations/0009-forwards.ts';
 import type { DatabaseSchema } from './src/platform/database.ts';
 import { Asset } from './src/domain/desk/asset.ts';
@@ -28,6 +29,7 @@ export const schema: DatabaseSchema = {
     Migration0005Bulk,
     Migration0006Health,
     Migration0007Inbound,
+    Migration0008Workflows,
     Migration0009Forwards,
   ],
 };

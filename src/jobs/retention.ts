@@ -1,5 +1,6 @@
 import { dropExpiredPartitions, ensurePartitions } from '../domain/retention/partitions.ts';
 import { removeExpiredKeys } from '../domain/retention/expiredKeys.ts';
+import { removeRetired } from '../domain/workflows/retired.ts';
 import type { Database } from '../platform/database.ts';
 import type { Logger } from '../platform/logs.ts';
 
@@ -36,6 +37,7 @@ export class Retention {
     if (this.#retentionDays === null) return;
     const dropped = await dropExpiredPartitions(this.#database, now, this.#retentionDays);
     const keys = await removeExpiredKeys(this.#database.sql);
+    await removeRetired(this.#database.sql, this.#retentionDays);
     if (dropped.length > 0 || keys > 0) this.#log.info({ dropped, idempotencyKeys: keys }, 'retention');
   }
 

@@ -61,10 +61,9 @@ export const createMapper = ({ sandbox, actions }: MapperOptions): Mapper => {
     const action = actionOf(actionName, path);
     const normalised = shapeOf(mapping, path);
     assertFits(action, normalised, path);
-    const entries = Object.entries(normalised);
-    const problems = await Promise.all(entries.map(([, expression]) => sandbox.check(tenantId, expression)));
-    for (const [index, problem] of problems.entries()) {
-      if (problem) throw new ValidationError(notCompiled(problem), [...path, entries[index]![0]]);
+    for (const [name, expression] of Object.entries(normalised)) {
+      const problem = await sandbox.check(tenantId, expression);
+      if (problem) throw new ValidationError(notCompiled(problem), [...path, name]);
     }
     return normalised;
   };

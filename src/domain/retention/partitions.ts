@@ -2,7 +2,7 @@ import { idTime, lowestIdAt } from '../../platform/ids.ts';
 import type { Database, Sql } from '../../platform/database.ts';
 
 /** Partitioned by day on their UUIDv7 id. */
-const BY_TIME = ['event', 'delivery', 'attempt', 'inbound_delivery'] as const;
+const BY_TIME = ['event', 'delivery', 'attempt', 'inbound_delivery', 'workflow_run', 'workflow_run_step'] as const;
 /** How far ahead partitions exist; `/readyz` fails below {@link LEAST_DAYS_AHEAD}. */
 const DAYS_AHEAD = 7;
 export const LEAST_DAYS_AHEAD = 2;
