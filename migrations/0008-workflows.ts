@@ -31,7 +31,9 @@ create table workflow_version (
   replaced_at timestamptz,
   primary key (workflow_id, version)
 )`);
-    this.addSql(`create index workflow_version_replaced on workflow_version (replaced_at) where replaced_at is not null`);
+    this.addSql(
+      `create index workflow_version_replaced on workflow_version (replaced_at) where replaced_at is not null`,
+    );
 
     this.addSql(`
 create table workflow_run (

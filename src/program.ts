@@ -14,7 +14,6 @@ import { createChanges } from './domain/actions/changes.ts';
 import { Desk } from './domain/desk/desk.ts';
 import { deskModule } from './domain/desk/deskModule.ts';
 import { DeskReader } from './domain/desk/deskReader.ts';
-import { ValidationError } from './domain/errors.ts';
 import type { PublishedEvent, Publisher } from './domain/events/event.ts';
 import { Catalogue } from './domain/events/catalogue.ts';
 import { EventTypes } from './domain/events/eventTypes.ts';
@@ -25,7 +24,7 @@ import { DELIVERY_STREAM } from './domain/feed/filter.ts';
 import { Dispatch } from './domain/inbound/dispatch/dispatch.ts';
 
 import { createInbound } from './domain/inbound/inbound.ts';
-import { createHandlerCheck, NO_HANDLERS } from './domain/inbound/handlers.ts';
+import { createHandlerCheck } from './domain/inbound/handlers.ts';
 import { daysAhead, ensurePartitions, isMissingPartition, LEAST_DAYS_AHEAD } from './domain/retention/partitions.ts';
 import { createMapper } from './domain/mapping/mapper.ts';
 import { ApiKeys } from './domain/tenants/apiKeys.ts';
@@ -34,6 +33,8 @@ import { Tenants } from './domain/tenants/tenants.ts';
 import { HealthFeed } from './domain/webhooks/healthFeed.ts';
 import { WebhookList } from './domain/webhooks/webhookList.ts';
 import { Webhooks } from './domain/webhooks/webhooks.ts';
+import { createWorkflowRunner } from './domain/workflows/runner.ts';
+import { Workflows } from './domain/workflows/workflows.ts';
 import { DELIVER_QUEUE, DISPATCH_QUEUE, openBoss } from './jobs/boss.ts';
 import { BulkRunner } from './jobs/bulkOperations.ts';
 import { BulkQueue } from './jobs/bulkQueue.ts';
@@ -159,13 +160,18 @@ export const startProgram = async (config: Config): Promise<Program> => {
       ...modules.flatMap((module) => module.actions),
     ]);
     const mapper = createMapper({ sandbox, actions });
+    const workflows = new Workflows(database, { actions, mapper, sandbox });
     const inbound = createInbound({
       database,
       secrets: box,
       notifications,
       log,
       checkUrl: (text) => checkTarget(text, policy),
-      checkHandler: createHandlerCheck({ actions, ...NO_HANDLERS, checkMapping: (...given) => mapper.check(...given) }),
+      checkHandler: createHandlerCheck({
+        actions,
+        checkMapping: (...given) => mapper.check(...given),
+        hasWorkflow: (tenantId, id) => workflows.has(tenantId, id),
+      }),
       sandbox,
       bell: {
         ring: (rings) => {
@@ -181,6 +187,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
     });
     started.push(() => inbound.close());
     const publisher = counting(createPublisher({ database, bell, now: Date.now, mend }), metrics);
+    const changes = createChanges({ database, publisher, mend });
     let outbox = createOutboxBell({ database });
     if (isWorker) {
       const sequencer = createSequencer({
@@ -254,7 +261,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
           publisher,
           actions,
           mapper,
-          ...NO_WORKFLOWS,
+          workflows: createWorkflowRunner({ database, changes, mapper, sandbox, actions, mend }),
           mend,
           onForwarded: ({ tenantId, webhookId }, dueAt) => bell.ring([{ tenantId, webhookId, dueAt }]),
           onUnexpected: (error, { id }) =>
@@ -276,8 +283,6 @@ export const startProgram = async (config: Config): Promise<Program> => {
         clearInterval(gauge);
       });
     }
-
-    const changes = createChanges({ database, publisher, mend });
 
     const clientOf = clientAddresses(config.trustedProxies);
     const routes: Route[] = [];
@@ -319,6 +324,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
           inbound,
           actions,
           mapper,
+          workflows,
         },
         {
           schema: await buildSchema({ desk: config.desk }),
@@ -416,8 +422,3 @@ const countSettled = (metrics: Metrics, batch: readonly Settlement[]): void => {
     if (outcome) metrics.deliveries.inc({ outcome });
   }
 };
-
-const notYet = (): never => {
-  throw new ValidationError('Workflows are not available yet.');
-};
-const NO_WORKFLOWS = { workflows: { run: notYet } };

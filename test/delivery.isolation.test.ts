@@ -12,6 +12,7 @@ import { inboundOf, post } from './harness/inbound.ts';
 import { until } from './harness/program.ts';
 import { useScene } from './harness/scene.ts';
 import { tenantOf } from './harness/tenant.ts';
+import { workflowOf } from './harness/workflow.ts';
 import type { TestTenant } from './harness/tenant.ts';
 
 const scene = useScene();
@@ -26,6 +27,8 @@ type Ids = Record<
   | 'attempt'
   | 'inboundWebhook'
   | 'inboundDelivery'
+  | 'workflow'
+  | 'workflowRun'
   | 'operation'
   | 'ticket'
   | 'comment'
@@ -56,6 +59,7 @@ const prepare = async (): Promise<string> => {
   await tenant.reached(id, 'DELIVERED');
   const desk = await prepareDesk();
   const inbound = await prepareInbound();
+  const workflow = await prepareWorkflow();
   const { viewer, events, deliveries } = await tenant.graphql(
     `{ viewer { tenant { id } apiKey { id } } events { nodes { id } } deliveries { nodes { id attempts { id } } } }`,
   );
@@ -67,6 +71,7 @@ const prepare = async (): Promise<string> => {
     delivery: deliveries.nodes[0].id,
     attempt: deliveries.nodes[0].attempts[0].id,
     ...inbound,
+    ...workflow,
     operation: (await bulkOf(tenant).cancel({ webhookId: id })).id,
     ...desk,
   };
@@ -85,6 +90,23 @@ const prepareInbound = async (): Promise<Pick<Ids, 'inboundWebhook' | 'inboundDe
     return inboundEvents.events.length > 0;
   });
   return { inboundWebhook: id, inboundDelivery: json.delivery_id };
+};
+
+/** Which has run once, for an inbound webhook of its own. */
+const prepareWorkflow = async (): Promise<Pick<Ids, 'workflow' | 'workflowRun'>> => {
+  const inbound = inboundOf(scene.tenant);
+  const workflows = workflowOf(scene.tenant);
+  const fieldMapping = { external_id: "'ours'", client_name: "'Ours'" };
+  const { id: workflowId } = await workflows.create([
+    { name: 'one', action: 'upsertClientByExternalId', fieldMapping },
+  ]);
+  const { id, slugUrl } = await inbound.create({ name: 'Of a workflow', handler: { type: 'WORKFLOW', workflowId } });
+  await post(slugUrl, '{"ours":true}');
+  await inbound.reached(id, 'DISPATCHED');
+  const [run] = await workflows.runs(workflowId);
+  // Free to be deleted by whoever may.
+  await inbound.remove(id);
+  return { workflow: workflowId, workflowRun: run.id };
 };
 
 /** With a ticket that no webhook hears of, so that `receiver` gets what the tests publish and nothing else. */
@@ -128,6 +150,8 @@ const nobodys: Ids = {
   attempt: encodeId('attempt', newId()),
   inboundWebhook: encodeId('inboundWebhook', newId()),
   inboundDelivery: encodeId('inboundDelivery', newId()),
+  workflow: encodeId('workflow', newId()),
+  workflowRun: encodeId('workflowRun', newId()),
   operation: encodeId('bulkOperation', newId()),
   ticket: encodeId('ticket', newId()),
   comment: encodeId('ticketComment', newId()),
@@ -210,7 +234,31 @@ const OPERATIONS: Record<string, [kind: keyof Ids, operation: string][]> = {
       `query ($id: ID!) { it: inboundVerify(input: { inboundWebhookId: $id, body: "", headers: {} }) { valid authStatus reason } }`,
     ],
   ],
-  inboundWebhookCreate: [], // its workflow's id in the tests of workflows
+  inboundMappingPreview: [
+    [
+      'inboundWebhook',
+      `query ($id: ID!) { it: inboundMappingPreview(input: { action: "createTicket", fieldMapping: { title: "a" }, inboundWebhookId: $id }) {
+        output errors { message } } }`,
+    ],
+  ],
+  workflow: [['workflow', `query ($id: ID!) { it: workflow(id: $id) { name } }`]],
+  workflowRun: [['workflowRun', `query ($id: ID!) { it: workflowRun(id: $id) { status steps { output } } }`]],
+  workflowRuns: [['workflow', `query ($id: ID!) { it: workflowRuns(workflowId: $id) { totalCount nodes { id } } }`]],
+  workflowSave: [
+    [
+      'workflow',
+      `mutation ($id: ID!) { it: workflowSave(input: { id: $id, name: "Mine", steps: [
+        { name: "a", action: "createTicket", fieldMapping: { title: "'a'" } }] }) { __typename ${error} } }`,
+    ],
+  ],
+  workflowDelete: [['workflow', `mutation ($id: ID!) { it: workflowDelete(id: $id) { __typename ${error} } }`]],
+  inboundWebhookCreate: [
+    [
+      'workflow',
+      `mutation ($id: ID!) { it: inboundWebhookCreate(input: { name: "Mine", handler: { type: WORKFLOW, workflowId: $id } }) {
+        __typename ${error} } }`,
+    ],
+  ],
   inboundWebhookUpdate: [
     [
       'inboundWebhook',
@@ -320,7 +368,7 @@ describe('a tenant', () => {
     await tenant.publish(type);
     await until('the delivery', () => receiver.requests.length === 2);
     const own = await tenant.graphql(
-      `{ ${['webhooks', 'deliveries', 'events', 'apiKeys', 'inboundWebhooks', 'inboundDeliveries', 'tickets', 'clients', 'assets'].map((list) => `${list} { edges { cursor } }`).join(' ')} }`,
+      `{ ${['webhooks', 'deliveries', 'events', 'apiKeys', 'inboundWebhooks', 'inboundDeliveries', 'tickets', 'clients', 'assets', 'workflows', 'workflowRuns'].map((list) => `${list} { edges { cursor } }`).join(' ')} }`,
     );
     for (const [list, { edges }] of Object.entries<any>(own)) {
       const page = await stranger.graphql(

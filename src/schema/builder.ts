@@ -27,6 +27,7 @@ import type { Tenants } from '../domain/tenants/tenants.ts';
 import type { HealthFeed } from '../domain/webhooks/healthFeed.ts';
 import type { WebhookList } from '../domain/webhooks/webhookList.ts';
 import type { Webhooks } from '../domain/webhooks/webhooks.ts';
+import type { Workflows } from '../domain/workflows/workflows.ts';
 import { complexityError, MAX_COST } from './limits.ts';
 import type { Loaders } from './loaders.ts';
 import { forbidden, unauthorized } from './topLevelErrors.ts';
@@ -52,6 +53,7 @@ export interface Services {
   readonly inbound: Inbound;
   readonly actions: ActionRegistry;
   readonly mapper: Pick<Mapper, 'preview'>;
+  readonly workflows: Workflows;
 }
 
 /** Of one operation, over HTTP or a WebSocket. */

@@ -20,6 +20,7 @@ import './inboundVerification.ts';
 import './inboundFeed.ts';
 import './inboundMutations.ts';
 import './inboundMapping.ts';
+import './workflow.ts';
 import './node.ts';
 
 export interface SchemaOptions {

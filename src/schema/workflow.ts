@@ -1,7 +1,15 @@
 import DataLoader from 'dataloader';
 import { ConflictError, NotFoundError, ValidationError } from '../domain/errors.ts';
 import { countRuns, findRuns, findRunSteps, listRuns } from '../domain/workflows/runHistory.ts';
-import type { RunStatus, StepStatus, Workflow, WorkflowRun, WorkflowRunStep, WorkflowStep } from '../domain/workflows/workflow.ts';
+import type {
+  RunStatus,
+  StepStatus,
+  Workflow,
+  WorkflowRun,
+  WorkflowRunStep,
+  WorkflowStep,
+} from '../domain/workflows/workflow.ts';
+import { unknownWorkflow } from '../domain/workflows/workflows.ts';
 import { decodeId, encodeId } from '../platform/ids.ts';
 import { builder, tenantOf } from './builder.ts';
 import type { Context } from './builder.ts';
@@ -250,7 +258,10 @@ builder.objectFields(InboundHandlerObject, (t) => ({
 const WorkflowStepInput = builder.inputType('WorkflowStepInput', {
   description: 'A step of a workflow.',
   fields: (t) => ({
-    name: t.string({ required: true, description: 'Its name, unique in the workflow: 1 to 64 letters, digits, `_ -.`.' }),
+    name: t.string({
+      required: true,
+      description: 'Its name, unique in the workflow: 1 to 64 letters, digits, `_ -.`.',
+    }),
     action: t.string({ required: true, description: 'An action that `inboundActions` lists.' }),
     fieldMapping: t.field({
       type: 'JSON',
@@ -291,9 +302,11 @@ builder.mutationFields((t) => ({
       types: [ValidationError, NotFoundError, ConflictError],
       union: { description: 'The workflow, or why it is not saved.' },
     },
-    resolve: async (_root, { input }, context) => ({
-      workflow: await context.services.workflows.save(tenantOf(context), input),
-    }),
+    resolve: async (_root, { input }, context) => {
+      const id = input.id == null ? null : decodeId('workflow', input.id);
+      if (input.id != null && id === null) throw unknownWorkflow(['input', 'id']);
+      return { workflow: await context.services.workflows.save(tenantOf(context), { ...input, id }) };
+    },
   }),
   workflowDelete: t.field({
     type: WorkflowDeleteSuccess,
@@ -306,7 +319,7 @@ builder.mutationFields((t) => ({
     },
     resolve: async (_root, { id }, context) => {
       const uuid = decodeId('workflow', id);
-      if (uuid === null) throw new NotFoundError('There is no such workflow.', ['id']);
+      if (uuid === null) throw unknownWorkflow(['id']);
       await context.services.workflows.remove(tenantOf(context), uuid);
       return { deletedId: id };
     },

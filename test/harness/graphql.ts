@@ -21,7 +21,7 @@ import { Catalogue } from '../../src/domain/events/catalogue.ts';
 import { EventTypes } from '../../src/domain/events/eventTypes.ts';
 import { FeedReader } from '../../src/domain/feed/feedReader.ts';
 import { DELIVERY_STREAM } from '../../src/domain/feed/filter.ts';
-import { createHandlerCheck, NO_HANDLERS } from '../../src/domain/inbound/handlers.ts';
+import { createHandlerCheck } from '../../src/domain/inbound/handlers.ts';
 import { createInbound } from '../../src/domain/inbound/inbound.ts';
 import { createMapper } from '../../src/domain/mapping/mapper.ts';
 import { ApiKeys } from '../../src/domain/tenants/apiKeys.ts';
@@ -31,6 +31,7 @@ import { Tenants } from '../../src/domain/tenants/tenants.ts';
 import { HealthFeed } from '../../src/domain/webhooks/healthFeed.ts';
 import { WebhookList } from '../../src/domain/webhooks/webhookList.ts';
 import { Webhooks } from '../../src/domain/webhooks/webhooks.ts';
+import { Workflows } from '../../src/domain/workflows/workflows.ts';
 import { openDatabase } from '../../src/platform/database.ts';
 import type { Database } from '../../src/platform/database.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
@@ -136,6 +137,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
   const actions = new ActionRegistry(deskModule.actions);
   const sandbox = createSandbox({ log, metrics: createMetrics() });
   const mapper = createMapper({ sandbox, actions });
+  const workflows = new Workflows(database, { actions, mapper, sandbox });
   const services: Services = {
     sql: database.sql,
     tenants: new Tenants(database),
@@ -169,7 +171,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
       checkUrl,
       checkHandler: createHandlerCheck({
         actions,
-        ...NO_HANDLERS,
+        hasWorkflow: (tenantId, id) => workflows.has(tenantId, id),
         checkMapping: (...given) => mapper.check(...given),
       }),
       sandbox,
@@ -180,6 +182,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
     }),
     actions,
     mapper,
+    workflows,
   };
   const graphql = createGraphqlServer(options.services?.(services) ?? services, {
     schema: await buildSchema({ desk: true }),

@@ -52,10 +52,3 @@ export const createHandlerCheck =
         return type satisfies never;
     }
   };
-
-/** Stands in where nothing runs workflows: handlers that need it are refused when they are saved. */
-export const NO_HANDLERS: Pick<HandlerCheckOptions, 'hasWorkflow'> = {
-  hasWorkflow: async () => {
-    throw new ValidationError('Workflows of inbound webhooks are not available yet.', ['input', 'handler', 'type']);
-  },
-};

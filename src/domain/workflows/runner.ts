@@ -95,7 +95,8 @@ export const createWorkflowRunner = (options: WorkflowRunnerOptions): WorkflowRu
     const action = actions.find(step.action);
     if (!action) return end('FAILED', `This installation has no action ${step.action} any more.`);
     const { values, errors } = await mapper.map(tenantId, action.name, step.fieldMapping, input);
-    const notes = errors.length === 0 ? null : shown(errors.map(({ field, message }) => `${field}: ${message}`).join(' '));
+    const notes =
+      errors.length === 0 ? null : shown(errors.map(({ field, message }) => `${field}: ${message}`).join(' '));
     if (values === null) return end('FAILED', notes);
     try {
       return await changes.commit(request, async (context): Promise<StepEnd | null> => {

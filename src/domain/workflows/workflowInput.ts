@@ -8,7 +8,7 @@ import { parseInput, text } from '../text.ts';
 import type { WorkflowStep } from './workflow.ts';
 
 export interface WorkflowInput {
-  /** TypeID of the workflow that gets a new version; left out: a new workflow. */
+  /** UUID of the workflow that gets a new version; left out: a new workflow. */
   readonly id?: string | null | undefined;
   readonly name: string;
   readonly description?: string | null | undefined;
@@ -18,7 +18,7 @@ export interface WorkflowInput {
 export interface WorkflowStepInput {
   readonly name: string;
   readonly action: string;
-  readonly fieldMapping: unknown;
+  readonly fieldMapping?: unknown;
   readonly when?: string | null | undefined;
 }
 

@@ -1,5 +1,5 @@
 import type { Database, Sql } from '../../platform/database.ts';
-import { decodeId, newId } from '../../platform/ids.ts';
+import { newId } from '../../platform/ids.ts';
 import { ConflictError, NotFoundError } from '../errors.ts';
 import { pageOf } from '../page.ts';
 import type { Page, PageRequest } from '../page.ts';
@@ -40,18 +40,18 @@ export class Workflows {
     const { name, description, steps } = await checkWorkflow(this.#checks, tenantId, input);
     const text = JSON.stringify(steps);
     return this.#database.transaction(async (sql) => {
-      const id = input.id == null ? await insert(sql, tenantId) : decodeId('workflow', input.id);
+      const id = input.id ?? (await insert(sql, tenantId));
       // A version is taken under the lock of the workflow's row: two that save at once get one each.
       const [row] = await sql.query<{ version: number }>(
         `update workflow set name = $3, description = $4, updated_at = now(), version = version + 1
          where tenant_id = $1 and id = $2 and deleted_at is null returning version`,
         [tenantId, id, name, description],
       );
-      if (id === null || !row) throw new NotFoundError('There is no such workflow.', ['input', 'id']);
-      await sql.query(
-        `update workflow_version set replaced_at = now() where workflow_id = $1 and version = $2`,
-        [id, row.version - 1],
-      );
+      if (!row) throw unknownWorkflow(['input', 'id']);
+      await sql.query(`update workflow_version set replaced_at = now() where workflow_id = $1 and version = $2`, [
+        id,
+        row.version - 1,
+      ]);
       await sql.query(`insert into workflow_version (workflow_id, version, steps) values ($1, $2, $3)`, [
         id,
         row.version,
@@ -68,15 +68,16 @@ export class Workflows {
         `update workflow set deleted_at = now() where tenant_id = $1 and id = $2 and deleted_at is null returning id`,
         [tenantId, id],
       );
-      if (rows.length === 0) throw new NotFoundError('There is no such workflow.', ['id']);
+      if (rows.length === 0) throw unknownWorkflow(['id']);
       const [user] = await sql.query<{ name: string }>(
         `select name from inbound_webhook where tenant_id = $1 and handler_workflow_id = $2 order by id limit 1`,
         [tenantId, id],
       );
       if (!user) return;
-      throw new ConflictError(`The inbound webhook ${JSON.stringify(user.name)} uses it: give that another handler first.`, [
-        'id',
-      ]);
+      throw new ConflictError(
+        `The inbound webhook ${JSON.stringify(user.name)} uses it: give that another handler first.`,
+        ['id'],
+      );
     });
   }
 
@@ -109,6 +110,10 @@ export class Workflows {
     return row?.count ?? 0;
   }
 }
+
+/** For an id of none, or of none that can be changed. */
+export const unknownWorkflow = (path: readonly string[]): NotFoundError =>
+  new NotFoundError('There is no such workflow.', path);
 
 /** With the version before its first. */
 const insert = async (sql: Sql, tenantId: string): Promise<string> => {
