@@ -24,11 +24,13 @@ import {
 import { RECEIVE } from '../src/domain/inbound/receipts.ts';
 import { COUNT_REQUESTS, RECORD_BODYLESS } from '../src/domain/inbound/tally.ts';
 import { REMOVE_PUBLISHED, REMOVE_RECEIVED } from '../src/domain/retention/expiredKeys.ts';
+import { findRuns, findRunSteps, listRuns } from '../src/domain/workflows/runHistory.ts';
+import { ATTEMPT_STEP, FINISH_RUN, FINISH_STEP, READ_RUN, READ_STEPS } from '../src/domain/workflows/runStore.ts';
 import { DISABLE_OVERDUE } from '../src/domain/webhooks/failureStreak.ts';
 import { TAKE_OPERATIONAL } from '../src/domain/webhooks/operationalEvents.ts';
 import { openDatabase } from '../src/platform/database.ts';
 import type { Database, Sql } from '../src/platform/database.ts';
-import { newId } from '../src/platform/ids.ts';
+import { idTime, lowestIdAt, newId } from '../src/platform/ids.ts';
 import { createTestDatabase } from './harness/database.ts';
 import type { TestDatabase } from './harness/database.ts';
 
@@ -79,6 +81,9 @@ const page = { first: 25, after: newId() };
 const deskPage = { limit: 25, from: newId(), backward: false };
 /** With which the range of ids has at least left out the partitions of other days. */
 const ANY_INDEX = /Subplans Removed: [1-9]/;
+
+const runId = [id, lowestIdAt(idTime(id)), lowestIdAt(idTime(id) + 1)];
+const STEP_KEY = /workflow_run_step_p\d+_pkey/;
 
 const operation: BulkWork = {
   id,
@@ -206,6 +211,31 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
     /ticket_(?:assigned|tenant)/,
   ),
   comments_of_tickets: await sentBy((sql) => commentIdsOf(sql, tenant, [id], 50), /ticket_comment_ticket/),
+  workflow_run_read: {
+    statement: READ_RUN,
+    values: [...runId, tenant],
+    uses: /workflow_run_p\d+_(?:pkey|tenant_id_id_idx)[^]*workflow_version_pkey[^]*Index Cond: \(\(workflow_id = /,
+    usesAtFirst: ANY_INDEX,
+  },
+  workflow_run_steps_read: { statement: READ_STEPS, values: runId, uses: STEP_KEY },
+  workflow_step_attempt: { statement: ATTEMPT_STEP, values: [...runId, 0], uses: STEP_KEY },
+  workflow_step_finish: { statement: FINISH_STEP, values: [...runId, 0, 'COMPLETED', ''], uses: STEP_KEY },
+  workflow_run_finish: {
+    statement: FINISH_RUN,
+    values: [...runId, 'COMPLETED', ''],
+    uses: /workflow_run_p\d+_pkey/,
+    usesAtFirst: ANY_INDEX,
+  },
+  workflow_runs_of_tenant: await sentBy(
+    (sql) => listRuns(sql, tenant, null, deskPage),
+    /workflow_run_p\d+_tenant_id_id_idx/,
+  ),
+  workflow_runs_of_workflow: await sentBy(
+    (sql) => listRuns(sql, tenant, webhook, deskPage),
+    /workflow_run_p\d+_workflow_id_id_idx/,
+  ),
+  workflow_runs_by_id: await sentBy((sql) => findRuns(sql, tenant, [id]), /workflow_run_p\d+_pkey/, ANY_INDEX),
+  workflow_run_steps: await sentBy((sql) => findRunSteps(sql, [id]), STEP_KEY),
   attempts: await sentBy((sql) => findAttempts(sql, tenant, [{ id, attemptCount: 1 }]), /attempt_p\d+_pkey/),
 });
 
@@ -260,6 +290,10 @@ it('every hot statement goes by its index alone, planned on empty tables, kept w
     `insert into inbound_counter (webhook_id) select id from unnest(($3::uuid[])[1:100]) as t (id) where $1 <> $2`,
     `insert into inbound_key (webhook_id, key, delivery_id, expires_at)
      select $2, uuid_send(id), $1, now() from unnest($3::uuid[]) as t (id)`,
+    `insert into workflow_run (id, tenant_id, workflow_id, version, delivery_id, status)
+     select id, $1, $2, 1, id, 'RUNNING' from unnest($3::uuid[]) as t (id)`,
+    `insert into workflow_run_step (id, position, name, status)
+     select id, n, $1::text, $2::text from unnest($3::uuid[]) as t (id), generate_series(0, 3) as n`,
     `insert into client (id, tenant_id, name, created_at, updated_at)
      select id, $1, $2::text, now(), now() from unnest(($3::uuid[])[1:100]) as t (id)`,
     `insert into ticket

@@ -38,9 +38,9 @@ const rangeOf = (runId: string): [string, string, string] => {
 };
 
 export const READ_RUN = `/*workflow_run_read*/
-select r.status, r.error, v.steps as definition
-from workflow_run r join workflow_version v on v.workflow_id = r.workflow_id and v.version = r.version
-where r.id = $1 and r.id >= $2 and r.id < $3 and r.tenant_id = $4`;
+select r.status, r.error,
+  (select v.steps from workflow_version v where v.workflow_id = r.workflow_id and v.version = r.version) as definition
+from workflow_run r where r.id = $1 and r.id >= $2 and r.id < $3 and r.tenant_id = $4`;
 
 export const READ_STEPS = `/*workflow_run_steps_read*/
 select s.position, s.status, s.output, s.error from workflow_run_step s where s.id = $1 and s.id >= $2 and s.id < $3`;

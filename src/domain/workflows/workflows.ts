@@ -18,9 +18,10 @@ interface WorkflowRow {
   readonly updated_at: number;
 }
 
-const SELECT = `select w.id, w.name, w.description, w.version, v.steps, w.deleted_at is not null as is_deleted,
+const SELECT = `select w.id, w.name, w.description, w.version, w.deleted_at is not null as is_deleted,
+  (select v.steps from workflow_version v where v.workflow_id = w.id and v.version = w.version) as steps,
   epoch_ms(w.created_at) as created_at, epoch_ms(w.updated_at) as updated_at
-from workflow w join workflow_version v on v.workflow_id = w.id and v.version = w.version`;
+from workflow w`;
 
 /** Definitions of workflows. Every method takes the tenant first. */
 export class Workflows {
