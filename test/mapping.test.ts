@@ -1,4 +1,5 @@
 // oxlint-disable typescript/no-explicit-any -- answers are whatever the queries ask for
+import { readFile } from 'node:fs/promises';
 import * as fc from 'fast-check';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -238,6 +239,24 @@ describe('through the API', () => {
       type: 'REF',
       refEntity: 'client',
     });
+  });
+
+  it('the page on mappings tells every action as the program knows it', async () => {
+    const page = await readFile(new URL('../docs/mapping.md', import.meta.url), 'utf8');
+    const told = [...page.matchAll(/^\| `([a-z]\w+)`\s*\| (`.*?)\s*\|$/gm)].map(([, name, fields]) => [name, fields]);
+    const { inboundActions } = await scene.tenant.graphql(
+      `{ inboundActions { name targetFields { name type required allowedValues } } }`,
+    );
+    const known = inboundActions.map(({ name, targetFields }: any) => [
+      name,
+      targetFields
+        .map((one: any) => {
+          const values = one.allowedValues ? ` (${one.allowedValues.join(', ')})` : '';
+          return `\`${one.name}\`${one.required ? String.raw`\*` : ''} ${one.type}${values}`;
+        })
+        .join(', '),
+    ]);
+    expect(told).toEqual(known);
   });
 
   it('a mapping can be tried on a body, or on the sample, before it is saved', async () => {
