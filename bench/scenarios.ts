@@ -1,6 +1,7 @@
 import type { Figure } from './run.ts';
 import { progress, sleep } from './stage.ts';
 import type { ProgramProcess, Stage } from './stage.ts';
+import { survival } from './survival.ts';
 
 const EVENTS = 3_000;
 const WEBHOOKS = 10;
@@ -323,4 +324,5 @@ export const scenarios: Readonly<Record<string, (stage: Stage) => Promise<Figure
   limits,
   strict,
   kill,
+  survival,
 };
