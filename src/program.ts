@@ -212,6 +212,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
         queue: bulkQueue,
         notifications,
         bell,
+        retentionDays: config.retentionDays,
         log,
         mend,
         onTurn: ({ operation, slice }) => {
@@ -315,8 +316,13 @@ export const startProgram = async (config: Config): Promise<Program> => {
             find: (tenantId, id) => findDelivery(database.sql, tenantId, id),
             onRecorded: () => outbox.poke(),
           }),
-          deliveryRetry: new DeliveryRetry({ database, bell, onChanged: () => outbox.poke() }),
-          bulk: new BulkOperations(database, (id) => bulkQueue.call(id)),
+          deliveryRetry: new DeliveryRetry({
+            database,
+            bell,
+            retentionDays: config.retentionDays,
+            onChanged: () => outbox.poke(),
+          }),
+          bulk: new BulkOperations(database, config.retentionDays, (id) => bulkQueue.call(id)),
           bulkProgress: new BulkProgress(database, notifications),
           desk: config.desk ? { changes: new Desk(changes), reader: new DeskReader(database) } : null,
           feed,

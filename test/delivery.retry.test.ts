@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { bulkOf } from './harness/bulk.ts';
 import { followFeed, pollFeed } from './harness/feed.ts';
 import type { FeedEvent } from './harness/feed.ts';
+import { inboundOf, post } from './harness/inbound.ts';
 import { until } from './harness/program.ts';
 import { useScene } from './harness/scene.ts';
 
@@ -112,6 +114,42 @@ describe('a delivery that is sent again', () => {
     expect(receiver.requests).toHaveLength(1);
     await tenant.update(webhookId, { isActive: true });
     await tenant.reached(webhookId, 'DELIVERED');
+  });
+
+  it('may be a forward of an inbound request', async () => {
+    const { tenant, receiver } = scene;
+    receiver.answer = () => ({ status: 500 });
+    const inbound = inboundOf(tenant);
+    const { id, slugUrl } = await inbound.create({ url: receiver.url });
+    await post(slugUrl, '{ "n": 1 }');
+    const forwards = async () =>
+      (
+        await tenant.graphql(
+          `query ($id: ID!) { deliveries(filter: { inboundWebhookId: $id }) { nodes { id status attempts { trigger } } } }`,
+          { id },
+        )
+      ).deliveries.nodes;
+    await until('it failed', async () => (await forwards())[0]?.status === 'RETRYING');
+    const bulk = bulkOf(tenant);
+    expect(await bulk.ended(await bulk.cancel({ inboundWebhookId: id }))).toMatchObject({ succeeded: 1 });
+    const [{ id: forward }] = await forwards();
+    await inbound.update(id, { url: null });
+    expect(await retry(forward)).toMatchObject({ code: 'CONFLICT', message: expect.stringMatching(/no address/) });
+    expect(await bulk.ended(await bulk.retry({ inboundWebhookId: id, status: ['CANCELLED'] }))).toMatchObject({
+      status: 'COMPLETED',
+      failed: 1,
+    });
+    receiver.answer = () => ({});
+    await inbound.update(id, { url: receiver.url });
+    expect(await retry(forward)).toMatchObject({ delivery: { id: forward, status: 'RETRYING' } });
+    const [delivered] = await until('it came', async () => {
+      const all = await forwards();
+      return all[0].status === 'DELIVERED' && all;
+    });
+    expect(delivered.attempts.map(({ trigger }: { trigger: string }) => trigger)).toEqual(['INITIAL', 'MANUAL']);
+    expect(receiver.requests.map(({ body }) => body)).toEqual(['{ "n": 1 }', '{ "n": 1 }']);
+    await bulk.ended(await bulk.retry({ inboundWebhookId: id, status: ['DELIVERED'] }));
+    await until('it came once more', () => receiver.requests.length === 3);
   });
 
   it('counts in the health of its webhook by what comes of it, not by being asked for', async () => {

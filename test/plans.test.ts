@@ -106,6 +106,7 @@ const recovery = async (): Promise<Scan> =>
     { query: async <Row>() => [{ status: 'ACTIVE', event_types: ['a.*'], entity_ids: [] }] as Row[] },
     operation,
     { kind: 'RECOVER', webhookId: webhook, since: new Date(0) },
+    FIRST_ID,
   )) as Scan;
 const bulkWork = (scan: Scan, uses: RegExp): Hot => ({
   statement: workStatement(scan),
@@ -124,16 +125,16 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
   settle: { statement: SETTLE, values: ['[]'], uses: /delivery_open_pkey/ },
   delivery_retry: {
     statement: RETRY_ONE,
-    values: [tenant, id],
+    values: [tenant, id, FIRST_ID],
     uses: /Delete on delivery[^]*delivery_p\d+_pkey/,
     usesAtFirst: ANY_INDEX,
   },
   bulk_retry_of_tenant: bulkWork(
-    retryScan(operation, {}),
+    retryScan(operation, {}, FIRST_ID),
     /delivery_p\d+_tenant_id_id_idx[^]*Delete on delivery[^]*delivery_p\d+_pkey/,
   ),
   bulk_retry_of_webhook: bulkWork(
-    retryScan(operation, { webhookId: webhook, eventTypes: ['a.*'] }),
+    retryScan(operation, { webhookId: webhook, eventTypes: ['a.*'] }, FIRST_ID),
     /delivery_p\d+_webhook_id_id_idx[^]*Delete on delivery[^]*delivery_p\d+_pkey/,
   ),
   bulk_cancel_of_tenant: bulkWork(

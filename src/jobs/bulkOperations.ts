@@ -15,6 +15,7 @@ export interface BulkRunnerOptions {
   readonly queue: BulkQueue;
   readonly notifications: Notifications;
   readonly bell: LaneBell;
+  readonly retentionDays: number;
   readonly log: Logger;
   /** Makes partitions when a commit finds none; true where trying again makes sense. */
   readonly mend: (error: unknown) => Promise<boolean>;
@@ -170,12 +171,12 @@ export class BulkRunner {
   }
 
   async #slice(id: string): Promise<Turn | null> {
-    const { database, mend } = this.#options;
+    const { database, retentionDays, mend } = this.#options;
     try {
-      return await database.transaction((sql) => takeTurn(sql, id));
+      return await database.transaction((sql) => takeTurn(sql, id, retentionDays));
     } catch (error) {
       if (!(await mend(error))) throw error;
-      return database.transaction((sql) => takeTurn(sql, id));
+      return database.transaction((sql) => takeTurn(sql, id, retentionDays));
     }
   }
 

@@ -1,4 +1,5 @@
 import { dropExpiredPartitions, ensurePartitions } from '../domain/retention/partitions.ts';
+import { removeEndedOperations } from '../domain/retention/endedOperations.ts';
 import { removeExpiredKeys } from '../domain/retention/expiredKeys.ts';
 import { removeRetired } from '../domain/workflows/retired.ts';
 import type { Database } from '../platform/database.ts';
@@ -38,7 +39,10 @@ export class Retention {
     const dropped = await dropExpiredPartitions(this.#database, now, this.#retentionDays);
     const keys = await removeExpiredKeys(this.#database.sql);
     await removeRetired(this.#database.sql, this.#retentionDays);
-    if (dropped.length > 0 || keys > 0) this.#log.info({ dropped, idempotencyKeys: keys }, 'retention');
+    const bulkOperations = await removeEndedOperations(this.#database.sql, this.#retentionDays);
+    if (dropped.length > 0 || keys > 0 || bulkOperations > 0) {
+      this.#log.info({ dropped, idempotencyKeys: keys, bulkOperations }, 'retention');
+    }
   }
 
   async stop(): Promise<void> {

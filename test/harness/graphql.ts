@@ -158,8 +158,8 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
         return delivery;
       },
     },
-    deliveryRetry: new DeliveryRetry({ database, bell, onChanged: () => undefined }),
-    bulk: new BulkOperations(database, () => undefined),
+    deliveryRetry: new DeliveryRetry({ database, bell, retentionDays: 30, onChanged: () => undefined }),
+    bulk: new BulkOperations(database, 30, () => undefined),
     bulkProgress: new BulkProgress(database, notifications),
     feed,
     healthFeed,

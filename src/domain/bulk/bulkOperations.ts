@@ -28,11 +28,13 @@ select pg_notify('hookgraph_bulk', id::text) from cancelled`;
 /** Starts, finds and cancels operations on many deliveries. They run in workers, in slices; see `jobs/bulkOperations.ts`. */
 export class BulkOperations {
   readonly #database: Database;
+  readonly #retentionDays: number;
   readonly #onStarted: (id: string) => void;
 
   /** @param onStarted after the commit: there is something to work on. Neither throws nor waits */
-  constructor(database: Database, onStarted: (id: string) => void) {
+  constructor(database: Database, retentionDays: number, onStarted: (id: string) => void) {
     this.#database = database;
+    this.#retentionDays = retentionDays;
     this.#onStarted = onStarted;
   }
 
@@ -95,7 +97,7 @@ export class BulkOperations {
   async #start(tenantId: string, task: BulkTask): Promise<BulkOperation> {
     const operation = await this.#database.transaction(async (sql) => {
       const row = await insert(sql, tenantId, task);
-      return (await advance(sql, workOf(row))).operation;
+      return (await advance(sql, workOf(row), this.#retentionDays)).operation;
     });
     if (operation.status === 'RUNNING') this.#onStarted(operation.id);
     return operation;

@@ -3,9 +3,8 @@ import { lowestIdAt } from '../../platform/ids.ts';
 import { opening, takingAgain, TELLING_AGAIN } from '../deliveries/reopening.ts';
 import { splitTypePatterns } from '../events/typePatterns.ts';
 import type { WebhookStatus } from '../webhooks/webhook.ts';
-import { FIRST_ID } from './bulkOperation.ts';
 import type { BulkTask, BulkWork } from './bulkOperation.ts';
-import { scanEnd, walkOf } from './scan.ts';
+import { latestOf, scanEnd, walkOf } from './scan.ts';
 import type { Scan } from './scan.ts';
 
 const MOST_SCANNED = 2_000;
@@ -32,6 +31,7 @@ export const recoverScan = async (
   sql: Sql,
   operation: BulkWork,
   { webhookId, since }: Extract<BulkTask, { kind: 'RECOVER' }>,
+  lowestId: string,
 ): Promise<Scan | string> => {
   await sql.query(LOCK, [webhookId]);
   const [webhook] = await sql.query<WebhookRow>(
@@ -42,7 +42,7 @@ export const recoverScan = async (
   if (webhook.status === 'DISABLED') return 'The webhook was disabled: enable it and recover again.';
   const { names, prefixes } = splitTypePatterns(webhook.event_types);
   const walk = walkOf('tenant_id', '$1', '$3', '$4');
-  const after = operation.scanAfter === FIRST_ID ? lowestIdAt(since.getTime()) : operation.scanAfter;
+  const after = latestOf(operation.scanAfter, lowestIdAt(since.getTime()), lowestId);
   return {
     values: [
       operation.tenantId,

@@ -11,8 +11,8 @@ const MOST_SCANNED = 20_000;
  * the band behind live work. What fails again meanwhile ended later, so it is not taken twice. Deliveries of disabled
  * and deleted webhooks fail: they stay as they are.
  */
-export const retryScan = (operation: BulkWork, filter: DeliveryListFilter): Scan => {
-  const { values, checks, where, order } = walkDeliveries(operation, filter);
+export const retryScan = (operation: BulkWork, filter: DeliveryListFilter, lowestId: string): Scan => {
+  const { values, checks, where, order } = walkDeliveries(operation, filter, lowestId);
   checks.push(
     'not d.is_test',
     `d.status = any($${values.push(filter.status ?? ['ABANDONED'])}::text[])`,

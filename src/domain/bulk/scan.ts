@@ -44,11 +44,15 @@ export const walkOf = (owner: 'tenant_id' | 'webhook_id', value: string, after: 
   order: `d.${owner}, d.id`,
 });
 
-/** The deliveries that an operation has yet to look at. Begins `values`, whose first is the tenant. */
-export const walkDeliveries = (operation: BulkWork, filter: DeliveryListFilter): Walk & DeliveryScan => {
+/** The deliveries above an id that an operation has yet to look at. */
+export const walkDeliveries = (
+  operation: BulkWork,
+  filter: DeliveryListFilter,
+  lowestId: string,
+): Walk & DeliveryScan => {
   const values: unknown[] = [operation.tenantId];
   const { fromId, beforeId, checks } = criteriaOf(filter, values);
-  const after = fromId !== null && fromId > operation.scanAfter ? fromId : operation.scanAfter;
+  const after = latestOf(operation.scanAfter, lowestId, fromId ?? lowestId);
   const latest = scanEnd(operation);
   const end = beforeId !== null && beforeId < latest ? beforeId : latest;
   const ids = [`$${values.push(after)}`, `$${values.push(end)}`] as const;
@@ -57,7 +61,11 @@ export const walkDeliveries = (operation: BulkWork, filter: DeliveryListFilter):
   return { values, checks, where: `${where} and d.tenant_id = $1`, order };
 };
 
+/** The highest of these ids. */
+export const latestOf = (...ids: [string, ...string[]]): string => ids.reduce((a, b) => (a > b ? a : b));
+
 interface DeliveryScan {
+  /** Of the statement; the tenant is the first. */
   readonly values: unknown[];
   /** What else the filter asks for. */
   readonly checks: string[];

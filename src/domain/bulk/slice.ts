@@ -47,22 +47,24 @@ interface WorkedRow extends SliceRow {
 /**
  * Counts, or does, the next slice of an operation, in the transaction that also writes down how far it came: so it
  * happens once, whoever dies when. The operation is locked by the caller.
+ *
+ * @param lowestId what is below is too old to be opened again
  */
-export const runSlice = async (sql: Sql, operation: BulkWork): Promise<Slice> => {
-  const scan = await scanOf(sql, operation);
+export const runSlice = async (sql: Sql, operation: BulkWork, lowestId: string): Promise<Slice> => {
+  const scan = await scanOf(sql, operation, lowestId);
   if (typeof scan === 'string') return { ...NOTHING, scannedTo: null, obstacle: scan };
   return operation.isCounted ? workSlice(sql, operation, scan) : countSlice(sql, scan);
 };
 
-const scanOf = async (sql: Sql, operation: BulkWork): Promise<Scan | string> => {
+const scanOf = async (sql: Sql, operation: BulkWork, lowestId: string): Promise<Scan | string> => {
   const { task } = operation;
   switch (task.kind) {
     case 'RETRY':
-      return retryScan(operation, task.filter);
+      return retryScan(operation, task.filter, lowestId);
     case 'CANCEL':
       return cancelScan(operation, task.filter);
     case 'RECOVER':
-      return recoverScan(sql, operation, task);
+      return recoverScan(sql, operation, task, lowestId);
     default:
       return task satisfies never;
   }

@@ -1,4 +1,5 @@
 import type { Sql } from '../../platform/database.ts';
+import { lowestReopenableId } from '../deliveries/reopening.ts';
 import { BULK_COLUMNS, FIRST_ID, operationOf, workOf } from './bulkOperation.ts';
 import type { BulkOperation, BulkRow, BulkWork } from './bulkOperation.ts';
 import { runSlice } from './slice.ts';
@@ -50,8 +51,8 @@ export interface Turn {
 }
 
 /** Does the next slice of a locked operation and writes down how far it came, in the caller's transaction. */
-export const advance = async (sql: Sql, work: BulkWork): Promise<Turn> => {
-  const slice = await runSlice(sql, work);
+export const advance = async (sql: Sql, work: BulkWork, retentionDays: number): Promise<Turn> => {
+  const slice = await runSlice(sql, work, lowestReopenableId(retentionDays, Date.now()));
   const { status, isCounted, scanAfter, total, succeeded, failed, error } = afterSlice(work, slice);
   const [row] = await sql.query<BulkRow>(WRITE, [
     work.id,
@@ -74,9 +75,9 @@ select ${BULK_COLUMNS} from bulk_operation where id = $1 and status = 'RUNNING' 
  * The next slice of an operation, in the caller's transaction; null where it has ended. The operation is locked meanwhile,
  * so that of two who work on it by mistake each does a slice of its own.
  */
-export const takeTurn = async (sql: Sql, id: string): Promise<Turn | null> => {
+export const takeTurn = async (sql: Sql, id: string, retentionDays: number): Promise<Turn | null> => {
   const [row] = await sql.query<BulkRow>(LOCK, [id]);
-  return row ? advance(sql, workOf(row)) : null;
+  return row ? advance(sql, workOf(row), retentionDays) : null;
 };
 
 const MISSED = `/*bulk_missed*/

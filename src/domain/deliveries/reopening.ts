@@ -1,9 +1,21 @@
 import { counting } from '../analytics/counting.ts';
+import { lowestIdAt } from '../../platform/ids.ts';
 import type { DeliveryStatus } from './delivery.ts';
 import { MAX_OPEN_MS } from './schedule.ts';
 
 /** An ended delivery with one of these may be sent again, unless it is a test. */
 export const RETRYABLE: readonly DeliveryStatus[] = ['DELIVERED', 'ABANDONED', 'CANCELLED'];
+
+const DAY_MS = 86_400_000;
+/** Longer than it takes to drop a partition after looking for what is open. */
+const DROPPING_MS = 3_600_000;
+
+/**
+ * The lowest id of a delivery, or of an event, that may be opened now. What is older may be dropped at any moment, and what is
+ * open keeps its partitions only from its commit on.
+ */
+export const lowestReopenableId = (retentionDays: number, now: number): string =>
+  lowestIdAt(now - retentionDays * DAY_MS + DROPPING_MS);
 
 const COLUMNS = `id, tenant_id, webhook_id, event_id, event_type, is_test, attempts, created_at, payload_fields,
   response_status, duration_ms, error_code, error_message, is_forward`;
