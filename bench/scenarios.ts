@@ -1,3 +1,4 @@
+import { bulk } from './bulk.ts';
 import type { Figure } from './run.ts';
 import { progress, sleep } from './stage.ts';
 import type { ProgramProcess, Stage } from './stage.ts';
@@ -325,4 +326,5 @@ export const scenarios: Readonly<Record<string, (stage: Stage) => Promise<Figure
   strict,
   kill,
   survival,
+  bulk,
 };
