@@ -104,7 +104,9 @@ it('the only value is the one of every array on the way, and there is none besid
   }
   expect(textAt(parsePath('a')!, { a: 1.5 })).toBe('1.5');
   expect(textAt(parsePath('a')!, { a: {} })).toBeNull();
-  expect(textAt(parsePath('__proto__.a')!, {})).toBeNull();
+  for (const inherited of ['__proto__.a', 'constructor.name', 'toString.name', 'a.length']) {
+    expect(textAt(parsePath(inherited)!, { a: 'text' }), inherited).toBeNull();
+  }
 });
 
 it('a body is JSON unless it says that it is a form, whose payload may be JSON', () => {

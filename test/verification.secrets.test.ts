@@ -16,8 +16,8 @@ const atSecret = expect.objectContaining({ path: ['input', 'auth', 'secret'] }) 
 const hmac = (config: Record<string, unknown>) => settingsOf({ type: 'HMAC', config: { header: 'X-S', ...config } });
 
 it('secrets are read as text, base64 or hex, with or without their prefix', () => {
-  const key = Buffer.from('0123456789abcdef0123456789abcdef', 'hex');
-  expect(decodeKey('0123456789ABCDEF0123456789abcdef', hmac({ keyEncoding: 'HEX' }))).toEqual(key);
+  const key = Buffer.from('fbff0123456789abcdef0123456789ab', 'hex');
+  expect(decodeKey('FBFF0123456789ABCDEF0123456789ab', hmac({ keyEncoding: 'HEX' }))).toEqual(key);
   expect(decodeKey(key.toString('base64'), hmac({ keyEncoding: 'BASE64' }))).toEqual(key);
   expect(decodeKey(key.toString('base64url'), hmac({ keyEncoding: 'BASE64' }))).toEqual(key);
   const prefixed = hmac({ keyEncoding: 'BASE64', keyPrefix: 'whsec_' });
