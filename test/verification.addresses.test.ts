@@ -60,6 +60,8 @@ it('an IPv4 address is the same when it is written as IPv6', () => {
         expect(isAllowed([parseNetwork(`${address}/${bits}`)!], text)).toBe(true);
         expect(isAllowed([parseNetwork(`${text}/${96 + bits}`)!], address)).toBe(true);
         expect(isAllowed([parseNetwork('::/0')!], text)).toBe(false);
+        // Wider than what stands for IPv4 it is a network of IPv6, and has no IPv4 address.
+        expect(isAllowed([parseNetwork(`${text}/${95 - bits}`)!], address)).toBe(false);
       }
     }),
   );

@@ -104,6 +104,12 @@ describe('signatures', () => {
     }
   });
 
+  it('stand in their header between blanks, and a blank header has none', () => {
+    const auth = { type: 'HMAC', config: { header: 'X-Sig' } } as const;
+    expect(judge(auth, { headers: { 'x-sig': `  ${hmac('abc')}\t` }, body: 'abc' })).toEqual(VALID);
+    expect(judge(auth, { headers: { 'x-sig': ' \t ' }, body: 'abc' })).toEqual(refused('REJECTED_NO_AUTH'));
+  });
+
   it('may name their hash where no prefix is configured', () => {
     const bare = { type: 'HMAC', config: { header: 'X-Sig' } } as const;
     const sent = (header: string) => ({ headers: { 'x-sig': header }, body: 'abc' });
