@@ -253,6 +253,25 @@ describe('children', () => {
     }
   });
 
+  it.runIf(process.platform === 'linux')('are not blamed for a machine that is too busy to run them', async () => {
+    const sandbox = make({ size: 1 });
+    try {
+      const before = new Set(childrenOf(process.pid));
+      await sandbox.evaluateAll('a', ['1 + 1'], '{}');
+      const own = childrenOf(process.pid).filter((pid) => !before.has(pid));
+      for (const pid of own) process.kill(pid, 'SIGSTOP');
+      const asked = sandbox.evaluateAll('a', ['2 + 2', '3 + 3'], '{}');
+      setTimeout(() => own.forEach((pid) => process.kill(pid, 'SIGCONT')), 700);
+      expect(values(await asked)).toEqual([4, 6]);
+      expect(childrenOf(process.pid)).toEqual(expect.arrayContaining(own));
+      // One that never gets to run is given up all the same.
+      for (const pid of own) process.kill(pid, 'SIGSTOP');
+      expect(values(await sandbox.evaluateAll('a', ['4 + 4'], '{}'))).toEqual(['TIMEOUT']);
+    } finally {
+      await sandbox.close();
+    }
+  });
+
   it('are waited for by a bounded number, for a bounded time', async () => {
     const sandbox = make({ size: 2, deadlineMs: 2_000, maxWaiting: 4, maxWaitMs: 300 });
     try {

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { ChildMessage, Job, TaskResult } from './messages.ts';
+import { MOST_TRIES, processorTimeOf, SHARE_OF_RUNNING } from './starvation.ts';
 
 /** How a job ended; all but `done` end the child too, at the first task without a result. */
 export type JobEnd = 'done' | 'timeout' | 'memory' | 'lost';
@@ -30,6 +31,15 @@ const MEMORY_CODES = new Set([133, 134]);
 const directory = realpathSync(dirname(fileURLToPath(import.meta.url)));
 const library = realpathSync(createRequire(import.meta.url).resolve('jsonata'));
 
+interface RunningJob {
+  readonly results: TaskResult[];
+  readonly size: number;
+  readonly timer: NodeJS.Timeout;
+  /** How often the task that it is at has had its deadline. */
+  tries: number;
+  finish(report: JobReport): void;
+}
+
 /** One child: starts, works on one job at a time, and is of no more use once it has ended. */
 export class ChildProcess {
   readonly #process;
@@ -38,7 +48,9 @@ export class ChildProcess {
   readonly #ready = Promise.withResolvers<boolean>();
   #isTimedOut = false;
   #isAlive = true;
-  #job: { results: TaskResult[]; size: number; timer: NodeJS.Timeout; finish(report: JobReport): void } | null = null;
+  /** Its processor time when it last said something. */
+  #cpuMs = 0;
+  #job: RunningJob | null = null;
 
   constructor(limits: ChildLimits) {
     this.#limits = limits;
@@ -60,6 +72,7 @@ export class ChildProcess {
     });
     const start = setTimeout(() => this.kill(), START_MS);
     this.#process.on('message', (message: ChildMessage) => {
+      this.#cpuMs = message.cpuMs;
       if (message.kind === 'ready') {
         clearTimeout(start);
         this.#ready.resolve(true);
@@ -104,7 +117,7 @@ export class ChildProcess {
     const { promise, resolve } = Promise.withResolvers<JobReport>();
     if (!this.#isAlive) return Promise.resolve({ results: [], end: 'lost' });
     const timer = setTimeout(() => this.#late(), this.#limits.deadlineMs + GRACE_MS);
-    this.#job = { results: [], size: job.tasks.length, timer, finish: resolve };
+    this.#job = { results: [], size: job.tasks.length, timer, tries: 1, finish: resolve };
     this.#process.send(job, (error) => {
       if (error) this.kill();
     });
@@ -120,6 +133,7 @@ export class ChildProcess {
     if (!job) return;
     job.results.push(result);
     if (job.results.length < job.size) {
+      job.tries = 1;
       job.timer.refresh();
       return;
     }
@@ -135,9 +149,19 @@ export class ChildProcess {
     setImmediate(() => {
       if (!job || this.#job !== job) return;
       if (job.results.length !== had) return;
+      if (job.tries < MOST_TRIES && this.#isStarved) {
+        job.tries++;
+        job.timer.refresh();
+        return;
+      }
       this.#isTimedOut = true;
       this.kill();
     });
+  }
+
+  get #isStarved(): boolean {
+    const cpuMs = processorTimeOf(this.#process.pid!);
+    return cpuMs !== null && cpuMs - this.#cpuMs < this.#limits.deadlineMs * SHARE_OF_RUNNING;
   }
 
   #fail(end: JobEnd): void {

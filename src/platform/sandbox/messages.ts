@@ -30,9 +30,12 @@ export type TaskResult =
 
 /**
  * What a child says: `ready` once, then a result for each task, in their order and each before the next task begins, so
- * that who waits for it knows which one hangs.
+ * that who waits for it knows which one hangs. `cpuMs` is the time that its processor has given it since it was started.
  */
-export type ChildMessage = { readonly kind: 'ready' } | { readonly kind: 'result'; readonly result: TaskResult };
+export type ChildMessage = { readonly cpuMs: number } & (
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'result'; readonly result: TaskResult }
+);
 
 export const failure = (code: EvaluationCode, message: string, position: number | null = null): EvaluationFailure => ({
   ok: false,
