@@ -51,7 +51,6 @@ const InboundFeedEvent = builder.objectRef<FeedEvent<InboundChange>>('InboundFee
     }),
     responseStatus: t.int({ description: 'The HTTP status that it was answered with.', resolve: ({ r }) => r }),
     durationMs: t.int({
-      nullable: true,
       description: 'How long it took until it was judged, in milliseconds.',
       resolve: ({ m }) => m,
     }),

@@ -54,7 +54,10 @@ const InboundPreset = builder.objectRef<PresetRow>('InboundPreset').implement({
 const InboundVerifyInput = builder.inputType('InboundVerifyInput', {
   description: 'A signed payload.',
   fields: (t) => ({
-    inboundWebhookId: t.id({ description: 'The inbound webhook whose verification is asked for, `iwh_…`.' }),
+    inboundWebhookId: t.id({
+      required: true,
+      description: 'The inbound webhook whose verification is asked for, `iwh_…`.',
+    }),
     body: t.string({ required: true, description: 'The raw body, byte for byte.' }),
     headers: t.field({
       type: 'JSON',
@@ -88,7 +91,7 @@ builder.queryFields((t) => ({
     args: { input: t.arg({ type: InboundVerifyInput, required: true, description: 'The payload.' }) },
     complexity: 100,
     resolve: async (_root, { input }, context) => {
-      const webhookId = input.inboundWebhookId == null ? null : decodeId('inboundWebhook', input.inboundWebhookId);
+      const webhookId = decodeId('inboundWebhook', input.inboundWebhookId);
       const webhook = webhookId === null ? null : await inboundLoaders(context).webhook.load(webhookId);
       const { directory, maxBodyBytes } = context.services.inbound;
       return checkPayload(directory, maxBodyBytes, tenantOf(context), {
