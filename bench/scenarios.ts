@@ -1,4 +1,5 @@
 import { bulk } from './bulk.ts';
+import { inbound } from './inbound.ts';
 import type { Figure } from './run.ts';
 import { progress, sleep } from './stage.ts';
 import type { ProgramProcess, Stage } from './stage.ts';
@@ -327,4 +328,5 @@ export const scenarios: Readonly<Record<string, (stage: Stage) => Promise<Figure
   kill,
   survival,
   bulk,
+  inbound,
 };

@@ -108,6 +108,14 @@ export class Stage {
     await ended;
   }
 
+  /** The address of a server to compare with; one that inserts a row for each request where asked for. */
+  async plainServer(inserts: boolean): Promise<string> {
+    const child = fork(new URL('plainServer.ts', import.meta.url), inserts ? [this.#url] : []);
+    this.#programs.push(child);
+    const { port } = await message<{ port: number }>(child);
+    return `http://127.0.0.1:${port}/`;
+  }
+
   /** What the receiver got since the last time it was asked. */
   async received(): Promise<ReceiverStatistics> {
     const answer = message<ReceiverStatistics>(this.#receiver);
