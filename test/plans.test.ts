@@ -151,8 +151,8 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
   publish: { statement: PUBLISH, values: ['[]', 1_000], uses: /webhook_subscription_pkey/ },
   receive: {
     statement: RECEIVE,
-    values: ['[]', 1_000],
-    uses: /inbound_key_pkey[^]*inbound_webhook_pkey/,
+    values: ['[]', 1_000, ''],
+    uses: /inbound_webhook_pkey[^]*inbound_key_pkey/,
   },
   record_bodyless: { statement: RECORD_BODYLESS, values: ['[]'], uses: /Function Scan on json_to_recordset/ },
   count_requests: { statement: COUNT_REQUESTS, values: ['[]'], uses: /inbound_counter_pkey/ },

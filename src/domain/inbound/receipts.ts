@@ -54,35 +54,44 @@ const LARGEST_GROUP_BYTES = 4 * 1_048_576;
  * Keeps a group of receipts: one probe of `inbound_webhook_pkey` each, for the version, one of `inbound_key_pkey` for
  * each key. Keys are claimed by an update that leaves a living claim as it is, because only that returns whose it is: a
  * SELECT would not see what another process committed since this statement began. Keys go in order, so that two groups never
- * deadlock. 100 requests take about 4 ms.
+ * deadlock. Within a group the first with a key claims it; only claims that were lost are compared with rows. 100 requests take
+ * 13 ms on a busy machine, where bodies in base64 and a join with every claim took 35.
+ *
+ * $1 the requests, $2 how long one may wait (ms), $3 their bodies, one after the other.
  */
 export const RECEIVE = `/*inbound_receive*/
 with input as materialized (
   select * from json_to_recordset($1::json) as input(
     ord int, id uuid, tenant_id uuid, webhook_id uuid, version bigint, received_at float8, event_type text, status text,
-    key_shown text, key text, window_seconds int, method text, path text, headers text, content_type text, body text,
-    source_ip text, duration_ms int, hops smallint, sample text, change text)
+    key_shown text, key text, window_seconds int, method text, path text, headers text, content_type text, body_at int,
+    body_length int, source_ip text, duration_ms int, hops smallint, sample text, change text)
 ), current as materialized (
-  select i.* from input i join inbound_webhook w on w.id = i.webhook_id and w.version = i.version and w.status = 'ACTIVE'
+  select i.*, decode(i.key, 'hex') as key_hash,
+    case when i.key is not null then first_value(i.id) over (partition by i.webhook_id, i.key order by i.ord) end as first_id
+  from input i join inbound_webhook w on w.id = i.webhook_id and w.version = i.version and w.status = 'ACTIVE'
 ), claimed as (
   insert into inbound_key as present (webhook_id, key, delivery_id, expires_at)
-  select distinct on (webhook_id, key) webhook_id, decode(key, 'hex'), id, now() + window_seconds * interval '1 s'
-  from current where key is not null
-  order by webhook_id, key, ord
+  select webhook_id, key_hash, id, now() + window_seconds * interval '1 s'
+  from current where id = first_id
+  order by webhook_id, key_hash
   on conflict (webhook_id, key) do update set
     delivery_id = case when present.expires_at <= now() then excluded.delivery_id else present.delivery_id end,
     expires_at = case when present.expires_at <= now() then excluded.expires_at else present.expires_at end
   returning webhook_id, key, delivery_id
+), taken as materialized (
+  select * from claimed where delivery_id not in (select id from current)
 ), decided as materialized (
-  select c.*, nullif(k.delivery_id, c.id) as duplicate_of,
-    case when k.delivery_id <> c.id then 'DUPLICATE' else c.status end as dispatch_status
-  from current c left join claimed k on k.webhook_id = c.webhook_id and k.key = decode(c.key, 'hex')
+  select *, case when duplicate_of is null then status else 'DUPLICATE' end as dispatch_status
+  from (
+    select c.*, coalesce(t.delivery_id, nullif(c.first_id, c.id)) as duplicate_of
+    from current c left join taken t on t.webhook_id = c.webhook_id and t.key = c.key_hash
+  ) as compared
 ), kept as (
   insert into inbound_delivery
     (id, tenant_id, webhook_id, received_at, event_type, auth_status, dispatch_status, idempotency_key, duplicate_of,
      method, path, headers, content_type, body, source_ip, response_status, duration_ms, hops)
   select id, tenant_id, webhook_id, from_epoch_ms(received_at), event_type, 'VERIFIED', dispatch_status, key_shown, duplicate_of,
-    method, path, headers, content_type, decode(body, 'base64'), source_ip, 200, duration_ms, hops
+    method, path, headers, content_type, substring($3::bytea from body_at for body_length), source_ip, 200, duration_ms, hops
   from decided
 ), opened as (
   insert into inbound_open (id, tenant_id, webhook_id, key, next_at, created_at, expires_at)
@@ -196,9 +205,23 @@ export class Receipts {
 const isRefusedData = (error: unknown): boolean => /^2[23]/.test((error as { code?: string }).code ?? '');
 
 const write = (sql: Sql, receipts: readonly NewReceipt[]): Promise<ReceiptRow[]> =>
-  sql.query<ReceiptRow>(RECEIVE, [JSON.stringify(receipts.map(inputRow)), MAX_OPEN_MS]);
+  sql.query<ReceiptRow>(RECEIVE, [
+    JSON.stringify(inputRows(receipts)),
+    MAX_OPEN_MS,
+    Buffer.concat(receipts.map(({ body }) => body)),
+  ]);
 
-const inputRow = (receipt: NewReceipt, ord: number): Record<string, unknown> => ({
+/** Bodies go beside them, one after the other: as they are, not spelt in JSON. */
+const inputRows = (receipts: readonly NewReceipt[]): Record<string, unknown>[] => {
+  let bodyAt = 1;
+  return receipts.map((receipt, ord) => {
+    const row = inputRow(receipt, ord, bodyAt);
+    bodyAt += receipt.body.length;
+    return row;
+  });
+};
+
+const inputRow = (receipt: NewReceipt, ord: number, bodyAt: number): Record<string, unknown> => ({
   ord,
   id: receipt.id,
   tenant_id: receipt.tenantId,
@@ -214,7 +237,8 @@ const inputRow = (receipt: NewReceipt, ord: number): Record<string, unknown> => 
   path: receipt.path,
   headers: JSON.stringify(receipt.headers),
   content_type: receipt.contentType,
-  body: receipt.body.toString('base64'),
+  body_at: bodyAt,
+  body_length: receipt.body.length,
   source_ip: receipt.sourceIp,
   duration_ms: receipt.durationMs,
   hops: receipt.hops,
