@@ -6,7 +6,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import type jsonataModule from 'jsonata';
-import { failure } from './messages.ts';
+import { failure, isLast } from './messages.ts';
 import { MOST_TRIES, SHARE_OF_RUNNING } from './starvation.ts';
 import type { ChildMessage, EvaluationFailure, Job, TaskResult } from './messages.ts';
 import { isTruthy, ResultTooLarge, toJson } from './plainResult.ts';
@@ -64,6 +64,7 @@ const work = async ({ inputs, tasks }: Job): Promise<void> => {
     }
     await settled();
     await tell({ kind: 'result', result, cpuMs: milliseconds(process.cpuUsage()) });
+    if (isLast(result)) return;
   }
 };
 

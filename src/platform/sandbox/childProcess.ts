@@ -3,10 +3,11 @@ import { realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { isLast } from './messages.ts';
 import type { ChildMessage, Job, TaskResult } from './messages.ts';
 import { MOST_TRIES, processorTimeOf, SHARE_OF_RUNNING } from './starvation.ts';
 
-/** How a job ended; all but `done` end the child too, at the first task without a result. */
+/** How a job ended; all but `done` end the child too, at the first task without a result. A job also ends behind a timeout. */
 export type JobEnd = 'done' | 'timeout' | 'memory' | 'lost';
 
 export interface JobReport {
@@ -94,14 +95,6 @@ export class ChildProcess {
     });
   }
 
-  get pid(): number | undefined {
-    return this.#process.pid;
-  }
-
-  get isAlive(): boolean {
-    return this.#isAlive;
-  }
-
   /** Resolves with false where it ended before it could work. */
   get ready(): Promise<boolean> {
     return this.#ready.promise;
@@ -132,7 +125,8 @@ export class ChildProcess {
     const job = this.#job;
     if (!job) return;
     job.results.push(result);
-    if (job.results.length < job.size) {
+    const isOver = job.results.length === job.size || isLast(result);
+    if (!isOver) {
       job.tries = 1;
       job.timer.refresh();
       return;

@@ -37,6 +37,12 @@ export type ChildMessage = { readonly cpuMs: number } & (
   | { readonly kind: 'result'; readonly result: TaskResult }
 );
 
+/**
+ * Whether a child stops working on its job behind this result: an expression that used up its deadline is not to use it up
+ * on every input of a job.
+ */
+export const isLast = (result: TaskResult): boolean => !result.ok && result.code === 'TIMEOUT';
+
 export const failure = (code: EvaluationCode, message: string, position: number | null = null): EvaluationFailure => ({
   ok: false,
   code,

@@ -16,7 +16,7 @@ export interface PoolOptions extends ChildLimits {
   readonly maxWaitMs: number;
   readonly onWaited: (ms: number) => void;
   /** Children don't start: said once, until one does. */
-  readonly onStartFailed: () => void;
+  readonly onStartFailed: (cause: unknown) => void;
 }
 
 interface Waiting {
@@ -29,18 +29,24 @@ interface Waiting {
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
+/** Of all inputs that wait. */
+const MAX_WAITING_CHARACTERS = 67_108_864;
 
 export class Pool {
   readonly #options: PoolOptions;
   readonly #perTenant: number;
   readonly #children = new Set<ChildProcess>();
-  readonly #idle: ChildProcess[] = [];
+  readonly #idle = new Set<ChildProcess>();
   /** Tenants that wait, whose turn it is first; in each the jobs in their order. */
   readonly #waiting = new Map<string, Waiting[]>();
   readonly #running = new Map<string, number>();
   #waitingCount = 0;
+  #waitingCharacters = 0;
+  /** Of which as many are kept as the jobs have asked for so far; some of them start. */
+  #kept = 0;
   #starting = 0;
-  #failedStarts = 0;
+  #isFailing = false;
+  #refusal: unknown = null;
   #isClosed = false;
   readonly #closing = new AbortController();
 
@@ -56,7 +62,10 @@ export class Pool {
   run(tenantId: string, job: Job, isContinued: boolean): Promise<JobReport | null> {
     const queue = this.#waiting.get(tenantId) ?? [];
     const { maxWaiting, maxWaitingPerTenant, maxWaitMs } = this.#options;
-    const isFull = this.#waitingCount >= maxWaiting || queue.length >= maxWaitingPerTenant;
+    const isFull =
+      this.#waitingCount >= maxWaiting ||
+      queue.length >= maxWaitingPerTenant ||
+      this.#waitingCharacters >= MAX_WAITING_CHARACTERS;
     if (this.#isClosed || (isFull && !isContinued)) return Promise.resolve(null);
     const { promise, resolve } = Promise.withResolvers<JobReport | null>();
     const waiting: Waiting = {
@@ -69,6 +78,7 @@ export class Pool {
     else queue.push(waiting);
     this.#waiting.set(tenantId, queue);
     this.#waitingCount++;
+    this.#waitingCharacters += sizeOf(job);
     this.#assign();
     return promise;
   }
@@ -85,6 +95,7 @@ export class Pool {
     }
     this.#waiting.clear();
     this.#waitingCount = 0;
+    this.#waitingCharacters = 0;
     const children = [...this.#children];
     for (const child of children) child.kill();
     await Promise.all(children.map((child) => child.ended));
@@ -104,10 +115,9 @@ export class Pool {
   }
 
   #takeIdle(): ChildProcess | undefined {
-    for (;;) {
-      const child = this.#idle.pop();
-      if (!child || child.isAlive) return child;
-    }
+    const [child] = this.#idle;
+    if (child) this.#idle.delete(child);
+    return child;
   }
 
   #work(child: ChildProcess, tenantId: string): void {
@@ -115,6 +125,7 @@ export class Pool {
     const { job, since, timer, finish } = queue.shift()!;
     clearTimeout(timer);
     this.#waitingCount--;
+    this.#waitingCharacters -= sizeOf(job);
     this.#waiting.delete(tenantId);
     if (queue.length > 0) this.#waiting.set(tenantId, queue); // to the end of the turn
     this.#running.set(tenantId, (this.#running.get(tenantId) ?? 0) + 1);
@@ -123,7 +134,7 @@ export class Pool {
       const rest = this.#running.get(tenantId)! - 1;
       if (rest > 0) this.#running.set(tenantId, rest);
       else this.#running.delete(tenantId);
-      if (report.end === 'done') this.#idle.push(child);
+      if (report.end === 'done' && this.#children.has(child)) this.#idle.add(child);
       finish(report);
       this.#assign();
     });
@@ -131,44 +142,53 @@ export class Pool {
 
   /** As many as there are jobs that could run now, not more than there may be. */
   #startSome(): void {
-    if (this.#failedStarts > 0) return;
     let wanted = 0;
     for (const [tenantId, queue] of this.#waiting) {
       wanted += Math.min(queue.length, this.#perTenant - (this.#running.get(tenantId) ?? 0));
     }
-    while (this.#starting < wanted && this.#children.size < this.#options.size) void this.#start();
+    while (this.#starting < wanted && this.#kept < this.#options.size) void this.#keep();
   }
 
-  async #start(): Promise<void> {
-    if (this.#isClosed) return;
-    const child = new ChildProcess(this.#options);
-    this.#children.add(child);
-    this.#starting++;
-    const isReady = await child.ready;
-    this.#starting--;
-    if (!isReady) {
-      this.#children.delete(child);
-      if (!this.#isClosed) await this.#pause();
-      return;
+  /** Keeps one child: starts it, and another one when it ends, at once, so that who comes next need not wait for it. */
+  async #keep(): Promise<void> {
+    this.#kept++;
+    let pauseMs = FIRST_PAUSE_MS;
+    while (!this.#isClosed) {
+      this.#starting++;
+      const child = this.#fork();
+      const isReady = child !== null && (await child.ready);
+      this.#starting--;
+      if (isReady) {
+        pauseMs = FIRST_PAUSE_MS;
+        this.#isFailing = false;
+        this.#idle.add(child);
+        this.#assign();
+        await child.ended;
+      }
+      if (child) {
+        this.#children.delete(child);
+        this.#idle.delete(child);
+      }
+      if (isReady || this.#isClosed) continue;
+      // No memory, no processes left: trying again at once would make it worse.
+      if (!this.#isFailing) this.#options.onStartFailed(child === null ? this.#refusal : null);
+      this.#isFailing = true;
+      await delay(pauseMs, undefined, { signal: this.#closing.signal }).catch(() => undefined); // closed meanwhile
+      pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
+      if (this.#waitingCount === 0) break; // the next job asks again
     }
-    this.#failedStarts = 0;
-    this.#idle.push(child);
-    this.#assign();
-    await child.ended;
-    this.#children.delete(child);
-    await this.#start(); // at once: who comes next is not to wait for it
+    this.#kept--;
   }
 
-  /** Where children can't be started (no memory, no processes left), trying again at once would make it worse. */
-  async #pause(): Promise<void> {
-    if (this.#isClosed) return;
-    if (this.#failedStarts++ === 0) this.#options.onStartFailed();
-    const pauses = this.#failedStarts;
-    const ms = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** pauses);
-    await delay(ms, undefined, { signal: this.#closing.signal }).catch(() => undefined);
-    if (this.#isClosed || this.#failedStarts !== pauses) return;
-    if (this.#waitingCount > 0) await this.#start();
-    else this.#failedStarts = 0;
+  #fork(): ChildProcess | null {
+    try {
+      const child = new ChildProcess(this.#options);
+      this.#children.add(child);
+      return child;
+    } catch (error) {
+      this.#refusal = error;
+      return null;
+    }
   }
 
   #giveUp(tenantId: string, waiting: Waiting): void {
@@ -178,6 +198,9 @@ export class Pool {
     queue.splice(at, 1);
     if (queue.length === 0) this.#waiting.delete(tenantId);
     this.#waitingCount--;
+    this.#waitingCharacters -= sizeOf(waiting.job);
     waiting.finish(null);
   }
 }
+
+const sizeOf = ({ inputs }: Job): number => inputs.reduce((sum, { length }) => sum + length, 0);

@@ -93,7 +93,8 @@ export const createSandbox = (options: SandboxOptions): Sandbox => {
     maxWaitingPerTenant: Math.ceil(maxWaiting / 2),
     maxWaitMs: options.maxWaitMs ?? 5_000,
     onWaited: (ms) => metrics.expressionWaitSeconds.observe(ms / 1000),
-    onStartFailed: () => log.error('processes that evaluate expressions do not start; expressions are unavailable'),
+    onStartFailed: (cause) =>
+      log.error({ err: cause }, 'processes that evaluate expressions do not start; expressions are unavailable'),
   });
   const TIMEOUT = failure('TIMEOUT', `The expression took longer than ${deadlineMs} ms.`);
   const MEMORY = failure('MEMORY', `The expression took more than ${heapMb} MiB of memory.`);
@@ -110,7 +111,9 @@ export const createSandbox = (options: SandboxOptions): Sandbox => {
     let open = indexesOf(results);
     let lostAt: number | null = null;
     for (let isContinued = false; open.length > 0; isContinued = true) {
-      for (const at of open) if (strikes.isBlocked(tenantId, tasks[at]!.expression)) results[at] = BLOCKED;
+      const distinct = new Set(open.map((at) => tasks[at]!.expression));
+      const blocked = new Set([...distinct].filter((expression) => strikes.isBlocked(tenantId, expression)));
+      for (const at of open) if (blocked.has(tasks[at]!.expression)) results[at] = BLOCKED;
       const part = partOf(indexesOf(results), tasks, inputs);
       if (part.indexes.length === 0) break;
       const report = await pool.run(tenantId, part.job, isContinued);
