@@ -17,7 +17,8 @@ const isFailed = (when: 'was' | 'becomes'): string =>
 /**
  * The part of a statement that counts changes of status: `counted`.
  *
- * @param changes a subquery of real deliveries that changed: tenant_id, webhook_id, event_type, id; `was` and `becomes`,
+ * @param changes a subquery of real deliveries that changed: tenant_id, webhook_id, event_type; `minute`, that of
+ *   the delivery's id; `was` and `becomes`,
  *   statuses as lists show them, null where it is or was not attempted yet; `tried`, whether an attempt was ever made;
  *   `latency`, the bucket of an attempt that just ended, or null
  */
@@ -25,10 +26,10 @@ export const counting = (changes: string): string => `
 counted as (
   insert into rollup_outbox (tenant_id, webhook_id, event_type, minute,
     ${COUNTED.map((status) => status.toLowerCase()).join(', ')}, failed, latencies)
-  select tenant_id, webhook_id, event_type, minute_of(id),
+  select tenant_id, webhook_id, event_type, minute,
     ${COUNTED.map((status) => change((when) => `${when} = '${status}'`)).join(',\n    ')},
     ${change(isFailed)},
     array_agg(latency) filter (where latency is not null)
   from (${changes}) as changes
-  group by tenant_id, webhook_id, event_type, minute_of(id)
+  group by tenant_id, webhook_id, event_type, minute
 )`;

@@ -22,6 +22,6 @@ ended as (
     'e', event_id, 'n', ${webhookName}, 't', event_type, 's', 'CANCELLED', 'a', attempts, 'f', is_forward::int) order by seq)::text
   from ended group by tenant_id
 ), ${counting(`
-  select tenant_id, webhook_id, event_type, id, case when attempts > 0 then 'RETRYING' end as was,
+  select tenant_id, webhook_id, event_type, minute_of(id) as minute, case when attempts > 0 then 'RETRYING' end as was,
     'CANCELLED' as becomes, attempts > 0 as tried, null::smallint as latency
   from ended where not is_test`)}`;

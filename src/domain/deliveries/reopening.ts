@@ -68,6 +68,6 @@ feed as (
       when attempts = 0 then 'PENDING' else 'RETRYING' end, 'a', attempts, 'f', is_forward::int) order by id)::text
   from again group by tenant_id
 ), ${counting(`
-  select tenant_id, webhook_id, event_type, id, status as was, case when attempts > 0 then 'RETRYING' end as becomes,
+  select tenant_id, webhook_id, event_type, minute_of(id) as minute, status as was, case when attempts > 0 then 'RETRYING' end as becomes,
     attempts > 0 as tried, null::smallint as latency
   from again`)}`;

@@ -1,6 +1,7 @@
 import type { Database, Sql } from '../../platform/database.ts';
-import { deriveId } from '../../platform/ids.ts';
+import { deriveId, idTime } from '../../platform/ids.ts';
 import { counting } from '../analytics/counting.ts';
+import { minuteOf } from '../analytics/grain.ts';
 import { latencyBucket } from '../analytics/histogram.ts';
 import type { EventRecord } from '../events/event.ts';
 import { OPERATIONAL_TYPES_SQL } from '../events/operationalTypes.ts';
@@ -74,7 +75,7 @@ export const SETTLE = `/*settle*/
 with input as materialized (
   select * from json_to_recordset($1::json) as input(
     id uuid, n int, s text, next double precision, kp boolean, cost int, cc boolean, cu double precision, held double precision, gone boolean, x boolean,
-    aid uuid, tg text, st double precision, ms int, rq json, rs int, rh json, rb text, rt boolean, ec text, em text, ch json, lb smallint)
+    aid uuid, tg text, st double precision, ms int, rq json, rs int, rh json, rb text, rt boolean, ec text, em text, ch json, mi int, lb smallint)
 ), ended as (
   delete from delivery_open o using input i
   where o.id = i.id and o.attempts = i.n and i.next is null
@@ -98,9 +99,9 @@ with input as materialized (
     case when st is null then duration_ms else ms end, ec, em, is_forward
   from ended
 ), touched as (
-  select tenant_id, webhook_id, event_type, id, n, next, cc, cu, held, gone, x, aid, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch, s, lb from ended
+  select tenant_id, webhook_id, event_type, id, n, next, cc, cu, held, gone, x, aid, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch, s, mi, lb from ended
   union all
-  select tenant_id, webhook_id, event_type, id, n, next, cc, cu, held, gone, x, aid, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch, 'RETRYING', lb from continued
+  select tenant_id, webhook_id, event_type, id, n, next, cc, cu, held, gone, x, aid, tg, st, ms, rq, rs, rh, rb, rt, ec, em, ch, 'RETRYING', mi, lb from continued
 ), attempts as (
   insert into attempt (id, tenant_id, delivery_id, number, trigger, started_at, duration_ms, request_headers,
     response_status, response_headers, response_body, response_truncated, error_code, error_message)
@@ -111,7 +112,7 @@ with input as materialized (
   insert into feed_outbox (tenant_id, changes)
   select tenant_id, '[' || string_agg(ch::text, ',' order by st) || ']' from touched group by tenant_id
 ), ${counting(`
-  select tenant_id, webhook_id, event_type, id, case when n > 0 then 'RETRYING' end as was, s as becomes,
+  select tenant_id, webhook_id, event_type, mi as minute, case when n > 0 then 'RETRYING' end as was, s as becomes,
     n > 0 or st is not null as tried, lb as latency
   from touched where not x and s <> 'FILTERED'`)}, real as (
   select tenant_id, webhook_id, st + ms as at, ec is null as ok, gone, event_type in (${OPERATIONAL_TYPES_SQL}) as operational,
@@ -209,6 +210,7 @@ const inputJson = (settlement: Settlement): string => {
     held: settlement.heldUntil,
     gone: settlement.isGone,
     x: settlement.isTest,
+    mi: minuteOf(idTime(settlement.deliveryId)),
     ec: error?.code,
     em: error === null ? undefined : storable(error.message),
     ...(attempt && {
