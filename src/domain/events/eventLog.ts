@@ -57,9 +57,74 @@ export const findEvents = async (
 export const findEvent = async (sql: Sql, tenantId: string, id: string): Promise<EventRecord | null> =>
   (await findEvents(sql, tenantId, [id])).get(id) ?? null;
 
+/*
+ * As lists of deliveries are read (see deliveryList.ts): without a filter the end of an index; with one the newest two hundred
+ * first, and where they hold no page, the end of an index for each type or for the entity. Whole keys are compared and ordered
+ * by, so that the planner has no other index to walk. $1 tenant, $2 ids below, $3 ids from, $4 types, $5 prefixes of types,
+ * $6 entity, of which null does not narrow, $7 most rows.
+ */
+const LOOKED_THROUGH = 200;
+const COUNT_LIMIT = 100_000;
+const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
+const BEYOND_IDS = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+
+const IN_RANGE = `e.id < $2::uuid and e.id >= $3::uuid and not e.is_test`;
+const OF_TENANT = `(e.tenant_id, e.id) < ($1::uuid, $2::uuid) and (e.tenant_id, e.id) >= ($1, $3::uuid) and ${IN_RANGE}`;
+const typeFits = (type: string): string => `($4::text[] is null or ${type} = any($4)
+  or exists (select from unnest($5::text[]) as prefix where starts_with(${type}, prefix)))`;
+const FILTER = `${typeFits('e.type')} and ($6::text is null or e.entity_id = $6)`;
+
+/** What fits of the newest $8. The floor says how far was looked; null: to the end. */
+const LOOK = `/*events_of_tenant*/
+with newest as materialized (
+  select * from event e where ${OF_TENANT} order by e.tenant_id desc, e.id desc limit $8
+)
+select fitting.*, floors.floor
+from (select (select id from newest offset $8 - 1 limit 1) as floor) as floors
+left join (select ${COLUMNS} from newest e where ${FILTER} order by id desc limit $7) as fitting on true
+order by fitting.id desc`;
+
+/** All types that the tenant has events of, found by leaping from one to the next, of which those that fit; as an array. */
+const TYPES = `unnest(array(
+  with recursive known (type) as (
+    (select e.type from event e where e.tenant_id = $1 and not e.is_test order by e.tenant_id, e.type limit 1)
+    union all
+    select (select e.type from event e where e.tenant_id = $1 and not e.is_test and e.type > known.type
+      order by e.tenant_id, e.type limit 1)
+    from known where known.type is not null
+  )
+  select type from known where type is not null and ${typeFits('known.type')}
+)) as fitting (type)`;
+const OF_TYPE = `e.tenant_id = $1 and e.type = fitting.type and ${IN_RANGE}`;
+const OF_ENTITY = `(e.tenant_id, e.entity_id, e.id) < ($1::uuid, $6::text, $2::uuid)
+  and (e.tenant_id, e.entity_id, e.id) >= ($1, $6, $3::uuid) and e.entity_id is not null and ${IN_RANGE}`;
+
+const BY_TYPES = `/*events_by_type*/
+with newest as materialized (
+  select page.id from ${TYPES}
+  cross join lateral (select e.id from event e where ${OF_TYPE} order by e.id desc limit $7) as page
+  order by page.id desc limit $7
+)
+select ${COLUMNS} from newest join event e using (id) where e.id < $2 and e.id >= $3 order by id desc`;
+
+const BY_ENTITY = `/*events_of_entity*/
+select ${COLUMNS} from event e where ${OF_ENTITY} and ${typeFits('e.type')}
+order by e.tenant_id desc, e.entity_id desc, e.id desc limit $7`;
+
+const COUNT_ALL = `/*events_count*/
+select count(*)::integer as count from (select from event e where ${OF_TENANT} limit $4) as counted`;
+const COUNT_BY_TYPES = `/*events_count_by_type*/
+select count(*)::integer as count from (
+  select from ${TYPES} cross join lateral (select from event e where ${OF_TYPE} limit $6) as counted limit $6
+) as counted`;
+const COUNT_BY_ENTITY = `/*events_count_of_entity*/
+select count(*)::integer as count from (select from event e where ${OF_ENTITY} and ${typeFits('e.type')} limit $7) as counted`;
+
+/** The statements, for the test of their plans. */
+export const EVENT_LISTS = { LOOK, BY_TYPES, BY_ENTITY, COUNT_ALL, COUNT_BY_TYPES, COUNT_BY_ENTITY } as const;
+
 /**
- * At most `first` events, newest first, after the event with the id `after` (null: from the newest). Tests are left
- * out. Served by the index (tenant_id, id), newest partition first; a filter on type or entity is checked row by row.
+ * At most `first` events, newest first, after the event with the id `after` (null: from the newest). Tests are left out.
  */
 export const listEvents = async (
   sql: Sql,
@@ -67,42 +132,65 @@ export const listEvents = async (
   filter: EventListFilter,
   page: { readonly first: number; readonly after: string | null },
 ): Promise<EventPage> => {
-  const { where, values } = conditionOf(tenantId, filter);
-  if (page.after !== null) where.push(`id < $${values.push(page.after)}`);
-  const rows = await sql.query<EventRow>(
-    `select ${COLUMNS} from event where ${where.join(' and ')} order by id desc limit $${values.push(page.first + 1)}`,
-    values,
-  );
-  return { events: rows.slice(0, page.first).map(eventOf), hasMore: rows.length > page.first };
+  const asked = askedFor(filter, page.after);
+  if (asked === null) return { events: [], hasMore: false };
+  const { below, least, types, prefixes, entityId } = asked;
+  const most = page.first + 1;
+  const values = [tenantId, below, least, types, prefixes, entityId, most];
+  const narrows = types !== null || entityId !== null;
+  const look = narrows ? Math.max(LOOKED_THROUGH, most) : most;
+  const looked = await sql.query<(EventRow | { readonly id: null }) & { readonly floor: string | null }>(LOOK, [
+    ...values,
+    look,
+  ]);
+  const rows = looked.filter((row): row is EventRow & { floor: string | null } => row.id !== null);
+  if (looked[0]!.floor === null || rows.length === most) return pageOf(rows, page.first);
+  return pageOf(await sql.query<EventRow>(entityId === null ? BY_TYPES : BY_ENTITY, values), page.first);
 };
+
+const pageOf = (rows: readonly EventRow[], first: number): EventPage => ({
+  events: rows.slice(0, first).map(eventOf),
+  hasMore: rows.length > first,
+});
 
 /** How many events a list has in all: exact up to 100,000, and 100,000 beyond, so that counting never takes long. */
 export const countEvents = async (sql: Sql, tenantId: string, filter: EventListFilter): Promise<number> => {
-  const { where, values } = conditionOf(tenantId, filter);
-  const [row] = await sql.query<{ count: number }>(
-    `select count(*)::integer as count
-     from (select 1 from event where ${where.join(' and ')} limit ${COUNT_LIMIT}) as counted`,
-    values,
-  );
+  const asked = askedFor(filter, null);
+  if (asked === null) return 0;
+  const { below, least, types, prefixes, entityId } = asked;
+  const range = [tenantId, below, least];
+  const count = (text: string, values: readonly unknown[]): Promise<{ count: number }[]> => sql.query(text, values);
+  const [row] =
+    entityId !== null
+      ? await count(COUNT_BY_ENTITY, [...range, types, prefixes, entityId, COUNT_LIMIT])
+      : types !== null
+        ? await count(COUNT_BY_TYPES, [...range, types, prefixes, COUNT_LIMIT])
+        : await count(COUNT_ALL, [...range, COUNT_LIMIT]);
   return row!.count;
 };
 
-const COUNT_LIMIT = 100_000;
+interface Asked {
+  readonly below: string;
+  readonly least: string;
+  readonly types: readonly string[] | null;
+  readonly prefixes: readonly string[] | null;
+  readonly entityId: string | null;
+}
 
-const conditionOf = (tenantId: string, filter: EventListFilter): { where: string[]; values: unknown[] } => {
-  const values: unknown[] = [tenantId];
-  const where = ['tenant_id = $1', 'not is_test'];
-  if (filter.from) where.push(`id >= $${values.push(lowestIdAt(filter.from.getTime()))}`);
-  if (filter.to) where.push(`id < $${values.push(lowestIdAt(filter.to.getTime()))}`);
-  if (filter.entityId !== undefined) where.push(`entity_id = $${values.push(filter.entityId)}`);
-  if (filter.types) {
-    const { names, prefixes } = splitTypePatterns(filter.types);
-    where.push(
-      `(type = any($${values.push(names)}::text[])
-        or exists (select from unnest($${values.push(prefixes)}::text[]) as prefix where starts_with(type, prefix)))`,
-    );
-  }
-  return { where, values };
+/** Null where nothing can fit. */
+const askedFor = (filter: EventListFilter, after: string | null): Asked | null => {
+  if (filter.types?.length === 0) return null;
+  const below = [after ?? BEYOND_IDS, filter.to ? lowestIdAt(filter.to.getTime()) : BEYOND_IDS].sort()[0]!;
+  const least = filter.from ? lowestIdAt(filter.from.getTime()) : LOWEST_ID;
+  if (least >= below) return null;
+  const types = filter.types && !filter.types.includes('*') ? splitTypePatterns(filter.types) : null;
+  return {
+    below,
+    least,
+    types: types?.names ?? null,
+    prefixes: types?.prefixes ?? null,
+    entityId: filter.entityId ?? null,
+  };
 };
 
 const eventOf = (row: EventRow): EventRecord => ({

@@ -1,0 +1,76 @@
+import { Migration } from '@mikro-orm/migrations';
+
+/**
+ * What lists with filters walk. All that a delivery's history can be filtered by, except its webhook, is one number, its facet,
+ * which no other tenant has;
+ * `delivery_facet` knows which facets a webhook and a tenant have, so that a filter becomes a few ranges of one index.
+ */
+export class Migration0010Lists extends Migration {
+  override up(): void {
+    // By md5 because that is the same in every version of PostgreSQL: the number is stored, and dumped with its registry.
+    this.addSql(`
+create function facet_of(
+  tenant_id uuid, event_type text, status text, response_status integer, is_test boolean
+) returns bigint
+language sql immutable parallel safe as $$
+  select ('x' || substr(md5(
+    tenant_id::text || ' ' || status || case when is_test then ' test ' else ' real ' end || coalesce(response_status::text, '-') || ' ' || event_type
+  ), 1, 16))::bit(64)::bigint
+$$`);
+    this.addSql(`
+alter table delivery
+  add column facet bigint generated always as (facet_of(tenant_id, event_type, status, response_status, is_test)) stored`);
+    this.addSql(`create index delivery_tenant_facet on delivery (tenant_id, facet, id)`);
+    this.addSql(`create index delivery_webhook_facet on delivery (webhook_id, facet, id)`);
+
+    // webhook_id: zeros for the whole tenant.
+    this.addSql(`
+create table delivery_facet (
+  tenant_id uuid not null,
+  webhook_id uuid not null,
+  facet bigint not null,
+  event_type text not null,
+  status text not null,
+  response_status integer,
+  is_test boolean not null,
+  primary key (tenant_id, webhook_id, facet)
+)`);
+    // A trigger, because a facet that is not registered is a delivery that lists don't show, whoever recorded it. In the
+    // order of the key, so that two that meet a new one never wait for each other.
+    this.addSql(`
+create function register_facets() returns trigger language plpgsql as $$
+begin
+  insert into delivery_facet (tenant_id, webhook_id, facet, event_type, status, response_status, is_test)
+  select d.tenant_id, owner.id, d.facet, d.event_type, d.status, d.response_status, d.is_test
+  from (select distinct tenant_id, webhook_id, facet, event_type, status, response_status, is_test from added) d
+  cross join lateral (values (d.webhook_id), ('00000000-0000-0000-0000-000000000000'::uuid)) as owner (id)
+  where not exists (select from delivery_facet f
+    where f.tenant_id = d.tenant_id and f.webhook_id = owner.id and f.facet = d.facet)
+  order by 1, 2, 3
+  on conflict do nothing;
+  return null;
+end $$`);
+    this.addSql(`
+create trigger register_facets after insert on delivery
+referencing new table as added for each statement execute function register_facets()`);
+    this.addSql(`
+insert into delivery_facet (tenant_id, webhook_id, facet, event_type, status, response_status, is_test)
+select distinct d.tenant_id, owner.id, d.facet, d.event_type, d.status, d.response_status, d.is_test
+from delivery d
+cross join lateral (values (d.webhook_id), ('00000000-0000-0000-0000-000000000000'::uuid)) as owner (id)`);
+
+    this.addSql(`create index delivery_open_test on delivery_open (tenant_id) where is_test`);
+
+    // Lists of events leave out tests.
+    this.addSql(`drop index event_tenant`);
+    this.addSql(`create index event_tenant on event (tenant_id, id) where not is_test`);
+    this.addSql(`create index event_tenant_type on event (tenant_id, type, id) where not is_test`);
+    this.addSql(
+      `create index event_tenant_entity on event (tenant_id, entity_id, id) where entity_id is not null and not is_test`,
+    );
+  }
+
+  override down(): void {
+    throw new Error('hookgraph migrates forward only: restore the backup that you took before upgrading.');
+  }
+}
