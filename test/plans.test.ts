@@ -1,5 +1,8 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { schema } from '../mikro-orm.config.ts';
+import { WHOLE_TENANT } from '../src/domain/analytics/grain.ts';
+import { readRates, readTotals, readTypes } from '../src/domain/analytics/rollups.ts';
+import { lastDay } from '../src/domain/analytics/window.ts';
 import { findAttempts } from '../src/domain/deliveries/attemptLog.ts';
 import { FIRST_ID } from '../src/domain/bulk/bulkOperation.ts';
 import type { BulkWork } from '../src/domain/bulk/bulkOperation.ts';
@@ -9,12 +12,13 @@ import { retryScan } from '../src/domain/bulk/retryScan.ts';
 import type { Scan } from '../src/domain/bulk/scan.ts';
 import { workStatement } from '../src/domain/bulk/slice.ts';
 import { RETRY_ONE } from '../src/domain/deliveries/deliveryRetry.ts';
-import { listDeliveries } from '../src/domain/deliveries/deliveryList.ts';
+import { DELIVERY_LISTS, listDeliveries } from '../src/domain/deliveries/deliveryList.ts';
+import type { DeliveryListFilter } from '../src/domain/deliveries/deliveryList.ts';
 import { findDeliveries } from '../src/domain/deliveries/history.ts';
 import { READ_DUE } from '../src/domain/deliveries/openDeliveries.ts';
 import { SETTLE } from '../src/domain/deliveries/settlement.ts';
 import { commentIdsOf, ticketIdsOf } from '../src/domain/desk/ticketList.ts';
-import { findEvents, listEvents } from '../src/domain/events/eventLog.ts';
+import { EVENT_LISTS, findEvents, listEvents } from '../src/domain/events/eventLog.ts';
 import { PUBLISH } from '../src/domain/events/publisher.ts';
 import { BY_ID, BY_SLUG } from '../src/domain/inbound/directory.ts';
 import {
@@ -27,6 +31,7 @@ import { COUNT_REQUESTS, RECORD_BODYLESS } from '../src/domain/inbound/tally.ts'
 import { REMOVE_PUBLISHED, REMOVE_RECEIVED } from '../src/domain/retention/expiredKeys.ts';
 import { findRuns, findRunSteps, listRuns } from '../src/domain/workflows/runHistory.ts';
 import { ATTEMPT_STEP, FINISH_RUN, FINISH_STEP, READ_RUN, READ_STEPS } from '../src/domain/workflows/runStore.ts';
+import { PENDING } from '../src/domain/webhooks/webhookHealth.ts';
 import { DISABLE_OVERDUE } from '../src/domain/webhooks/failureStreak.ts';
 import { TAKE_OPERATIONAL } from '../src/domain/webhooks/operationalEvents.ts';
 import { openDatabase } from '../src/platform/database.ts';
@@ -78,7 +83,30 @@ const sentBy = async (
   return { statement, values, uses, ...(usesAtFirst && { usesAtFirst }) };
 };
 
-const page = { first: 25, after: newId() };
+const range = [`ffffffff-ffff-ffff-ffff-ffffffffffff`, `00000000-0000-0000-0000-000000000000`];
+/** What lists of deliveries and of events are given: no filter, pages of 25. */
+const deliveries = (owner: string, ...more: readonly unknown[]): readonly unknown[] => [
+  tenant,
+  owner,
+  ...range,
+  null,
+  null,
+  null,
+  null,
+  null,
+  26,
+  ...more,
+];
+const events = (entity: string | null, ...more: readonly unknown[]): readonly unknown[] => [
+  tenant,
+  ...range,
+  null,
+  null,
+  entity,
+  ...more,
+];
+const window = lastDay(Date.now());
+const page = { first: 25, after: null };
 const deskPage = { limit: 25, from: newId(), backward: false };
 /** With which the range of ids has at least left out the partitions of other days. */
 const ANY_INDEX = /Subplans Removed: [1-9]/;
@@ -186,16 +214,94 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
     ANY_INDEX,
   ),
   inbound_bodies: await sentBy((sql) => findInboundBodies(sql, tenant, [id]), /inbound_delivery_p\d+_pkey/, ANY_INDEX),
-  deliveries_of_tenant: await sentBy(
-    (sql) => listDeliveries(sql, tenant, {}, page),
-    /delivery_open_tenant[^]*delivery_p\d+_tenant_id_id_idx/,
-  ),
-  deliveries_of_webhook: await sentBy(
-    (sql) => listDeliveries(sql, tenant, { webhookId: webhook }, page),
-    /delivery_open_webhook[^]*delivery_p\d+_webhook_id_id_idx/,
+  deliveries_of_tenant: {
+    statement: DELIVERY_LISTS.LOOK('tenant'),
+    values: deliveries(tenant, 26, 26),
+    uses: /delivery_p\d+_tenant_id_id_idx[^]*delivery_open_tenant/,
+  },
+  deliveries_of_webhook: {
+    statement: DELIVERY_LISTS.LOOK('webhook'),
+    values: deliveries(webhook, 200, 200),
+    uses: /delivery_p\d+_webhook_id_id_idx[^]*delivery_open_webhook/,
+  },
+  deliveries_of_tenant_by_facet: {
+    statement: DELIVERY_LISTS.BY_FACETS('tenant'),
+    values: deliveries(WHOLE_TENANT, true),
+    uses: /delivery_facet_pkey[^]*delivery_p\d+_tenant_id_facet_id_idx[^]*delivery_p\d+_pkey[^]*delivery_open_tenant/,
+  },
+  deliveries_of_webhook_by_facet: {
+    statement: DELIVERY_LISTS.BY_FACETS('webhook'),
+    values: deliveries(webhook, true),
+    uses: /delivery_facet_pkey[^]*delivery_p\d+_webhook_id_facet_id_idx[^]*delivery_p\d+_pkey[^]*delivery_open_webhook/,
+  },
+  deliveries_count_of_tenant: {
+    statement: DELIVERY_LISTS.COUNT('tenant'),
+    values: deliveries(WHOLE_TENANT, true),
+    uses: /delivery_p\d+_tenant_id_facet_id_idx[^]*delivery_open_tenant/,
+  },
+  deliveries_count_of_webhook: {
+    statement: DELIVERY_LISTS.COUNT('webhook'),
+    values: deliveries(webhook, true),
+    uses: /delivery_p\d+_webhook_id_facet_id_idx[^]*delivery_open_webhook/,
+  },
+  deliveries_of_event: await sentBy(
+    (sql) => listDeliveries(sql, tenant, { eventId: id }, page),
+    /Subplans Removed: [1-9][^]*delivery_p\d+_(?:pkey|tenant_id_id_idx)/,
+    ANY_INDEX,
   ),
   deliveries_by_id: await sentBy((sql) => findDeliveries(sql, tenant, [id]), /delivery_p\d+_pkey/, ANY_INDEX),
-  events_of_tenant: await sentBy((sql) => listEvents(sql, tenant, {}, page), /event_p\d+_tenant_id_id_idx/),
+  events_of_tenant: {
+    statement: EVENT_LISTS.LOOK,
+    values: events(null, 26, 26),
+    uses: /event_p\d+_tenant_id_id_idx/,
+  },
+  events_by_type: {
+    statement: EVENT_LISTS.BY_TYPES,
+    values: [tenant, ...range, null, null, 26],
+    uses: /event_p\d+_tenant_id_type_id_idx[^]*event_p\d+_tenant_id_type_id_idx[^]*event_p\d+_pkey/,
+  },
+  events_of_entity: {
+    statement: EVENT_LISTS.BY_ENTITY,
+    values: events('e', 26),
+    uses: /event_p\d+_tenant_id_entity_id_id_idx/,
+  },
+  events_count: {
+    statement: EVENT_LISTS.COUNT_ALL,
+    values: [tenant, ...range, 26],
+    uses: /event_p\d+_tenant_id_id_idx/,
+  },
+  events_count_by_type: {
+    statement: EVENT_LISTS.COUNT_BY_TYPES,
+    values: [tenant, ...range, null, null, 26],
+    uses: /event_p\d+_tenant_id_type_id_idx/,
+  },
+  events_count_of_entity: {
+    statement: EVENT_LISTS.COUNT_BY_ENTITY,
+    values: events('e', 26),
+    uses: /event_p\d+_tenant_id_entity_id_id_idx/,
+  },
+  pending: {
+    statement: PENDING,
+    values: [[webhook], tenant],
+    uses: /delivery_open_webhook/,
+    usesAtFirst: /delivery_open_(?:webhook|due)/,
+  },
+  rollups_of_webhooks: await sentBy(
+    (sql) => readTotals(sql, tenant, [webhook], window),
+    /rollup_pkey[^]*rollup_outbox_webhook/,
+  ),
+  rollups_of_tenant: await sentBy(
+    (sql) => readTotals(sql, tenant, [WHOLE_TENANT], window),
+    /rollup_pkey[^]*rollup_outbox_webhook/,
+  ),
+  type_rollups: await sentBy(
+    (sql) => readTypes(sql, tenant, [webhook], window),
+    /rollup_type_pkey[^]*rollup_outbox_webhook/,
+  ),
+  success_rates: await sentBy(
+    (sql) => readRates(sql, tenant, [webhook], window),
+    /rollup_pkey[^]*rollup_outbox_webhook/,
+  ),
   events_by_id: await sentBy((sql) => findEvents(sql, tenant, [id]), /event_p\d+_pkey/, ANY_INDEX),
   tickets_of_tenant: await sentBy((sql) => ticketIdsOf(sql, tenant, {}, deskPage), /ticket_tenant/),
   tickets_by_status: await sentBy(
@@ -242,9 +348,11 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
 });
 
 const literal = (value: unknown): string => {
+  if (value === null) return 'null';
   if (Array.isArray(value)) return `'{${value.join(',')}}'`;
   if (value instanceof Date) return `'${value.toISOString()}'`;
   return typeof value === 'number' ? String(value) : `'${String(value)}'`;
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : `'${String(value)}'`;
 };
 
 /** Each its tenth of the rows, so that nobody's rows are found by reading everybody's. */
@@ -277,6 +385,16 @@ it('every hot statement goes by its index alone, planned on empty tables, kept w
      select id, $1, $2, id, 'a.b', 'DELIVERED', false, 1, now(), now() from unnest($3::uuid[]) as t (id)`,
     `insert into event (id, tenant_id, type, source, occurred_at, published_at, body)
      select id, $1, 'a.b', $2::text, now(), now(), '{}' from unnest($3::uuid[]) as t (id)`,
+    `insert into rollup (tenant_id, webhook_id, grain, minute, delivered, abandoned, cancelled, retrying, failed, latency)
+     select $1, $2, grain, n / grain * grain, 1, 0, 0, 0, 0, '{}'
+     from unnest($3::uuid[]) with ordinality as t (id, n) cross join (values (1), (60), (1440)) as of (grain) on conflict do nothing`,
+    `insert into rollup_type
+       (tenant_id, webhook_id, grain, minute, event_type, delivered, abandoned, cancelled, retrying, failed)
+     select $1, $2, grain, n / grain * grain, 'a.b', 1, 0, 0, 0, 0
+     from unnest($3::uuid[]) with ordinality as t (id, n) cross join (values (1), (60), (1440)) as of (grain) on conflict do nothing`,
+    `insert into rollup_outbox
+       (tenant_id, webhook_id, event_type, minute, delivered, abandoned, cancelled, retrying, failed)
+     select $1, $2, 'a.b', n, 1, 0, 0, 0, 0 from unnest($3::uuid[]) with ordinality as t (id, n)`,
     `insert into attempt
        (id, tenant_id, delivery_id, number, trigger, started_at, duration_ms, request_headers, response_truncated)
      select derive_id(id, '1'), $1, id, 1, 'INITIAL', now(), length($2::text), '{}', false
@@ -318,4 +436,101 @@ it('every hot statement goes by its index alone, planned on empty tables, kept w
   await check(first);
   await database.sql.query('analyze');
   await check((one) => one.uses);
+});
+
+interface PlanNode {
+  readonly 'Node Type': string;
+  readonly 'Index Name'?: string;
+  readonly 'Actual Rows': number;
+  readonly 'Actual Loops': number;
+  readonly 'Rows Removed by Filter'?: number;
+  readonly Plans?: readonly PlanNode[];
+}
+const nodesOf = (node: PlanNode): PlanNode[] => [node, ...(node.Plans ?? []).flatMap(nodesOf)];
+
+describe('beside a tenant that has nearly all there is, all of one kind', () => {
+  const huge = newId();
+  const [tiny, hook] = [newId(), newId()];
+  const MINUTE_MS = 60_000;
+  // A connection of its own, on which nothing is prepared yet.
+  let beside: Database;
+
+  beforeAll(async () => {
+    beside = await openDatabase({ url: own.url, poolSize: 1, schema });
+    const now = Date.now();
+    const fill = (ofTenant: string, ofWebhook: string, count: number, before: number): Promise<unknown> =>
+      beside.sql.query(
+        `with ids as (
+           select n, (lpad(to_hex($4::bigint - n), 12, '0') || '70008' || substr(md5($1::uuid::text || n), 1, 15))::uuid as id
+           from generate_series(1, $3::integer) as n
+         ), published as (
+           insert into event (id, tenant_id, type, entity_id, source, occurred_at, published_at, body)
+           select id, $1::uuid, case when n % 20 = 7 and $3 < 1000 then 'rare' else 'a.b' end, 'e', 'api', now(), now(), '{}' from ids
+         ), waiting as (
+           insert into delivery_open (id, tenant_id, webhook_id, event_id, event_type, next_at, created_at, expires_at)
+           select derive_id(id, 'open'), $1::uuid, $2::uuid, id, 'a.b', now() + interval '1 day', now(), now() + interval '7 days' from ids
+         )
+         insert into delivery
+           (id, tenant_id, webhook_id, event_id, event_type, status, is_test, attempts, created_at, completed_at, response_status)
+         select id, $1::uuid, $2::uuid, id, 'a.b', case when n % 20 = 7 and $3 < 1000 then 'ABANDONED' else 'DELIVERED' end, false, 1,
+           now(), now(), 200 from ids`,
+        [ofTenant, ofWebhook, count, before],
+      );
+    await fill(huge, newId(), 40_000, now);
+    // Older than all of the other's, in the same partition unless it is just after midnight.
+    await fill(tiny, hook, 400, now - MINUTE_MS);
+    await beside.sql.query('analyze');
+  });
+
+  afterAll(() => beside.close());
+
+  it('a small one pages as if it were alone, whatever it filters by', async () => {
+    const seen: PlanNode[] = [];
+    const explaining: Sql = {
+      async query<Row>(statement: string, values: readonly unknown[] = []) {
+        const name = /^\/\*(\w+)\*\//.exec(statement)![1]!;
+        await beside.sql.query(`prepare tiny_${name} as ${statement}`);
+        const [plan] = await beside.sql.query<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>(
+          `explain (analyze, format json) execute tiny_${name}(${values.map((value) => literal(value)).join(', ')})`,
+        );
+        await beside.sql.query(`deallocate tiny_${name}`);
+        seen.push(...nodesOf(plan!['QUERY PLAN'][0].Plan));
+        return beside.sql.query<Row>(statement, values);
+      },
+    };
+    const check = (what: unknown): void => {
+      for (const node of seen.splice(0)) {
+        const rows = (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0)) * node['Actual Loops'];
+        expect({ what, node: node['Node Type'], index: node['Index Name'], rows }).toSatisfy(() => rows <= 450);
+      }
+    };
+    const filters: DeliveryListFilter[] = [
+      {},
+      { webhookId: hook },
+      { status: ['ABANDONED'] },
+      { status: ['DELIVERED'], webhookId: hook, responseStatus: 200 },
+      { responseStatus: 418 },
+      { eventTypes: ['a.*'], isTest: false, status: ['ABANDONED', 'CANCELLED'] },
+      { isTest: true },
+      { webhookId: hook, isTest: true },
+    ];
+    for (const filter of filters) {
+      const { deliveries: found } = await listDeliveries(explaining, tiny, filter, { first: 25, after: null });
+      const rare = filter.status?.includes('ABANDONED') ? 20 : 25;
+      expect(found, JSON.stringify(filter)).toHaveLength(filter.isTest || filter.responseStatus === 418 ? 0 : rare);
+      check(filter);
+    }
+    for (const filter of [
+      {},
+      { types: ['rare'] },
+      { types: ['rar.*'] },
+      { entityId: 'e' },
+      { entityId: 'x', types: ['rare'] },
+    ]) {
+      const { events: found } = await listEvents(explaining, tiny, filter, { first: 25, after: null });
+      const isNone = filter.entityId === 'x' || filter.types?.[0] === 'rar.*';
+      expect(found).toHaveLength(isNone ? 0 : filter.types ? 20 : 25);
+      check(filter);
+    }
+  });
 });

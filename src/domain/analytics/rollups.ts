@@ -15,14 +15,19 @@ const COUNT_COLUMNS = COUNT_NAMES.map((name) => `r.${name}::double precision`).j
 
 /*
  * Reads a handful of index ranges for each webhook, by primary key, and what is not folded yet, which is of some seconds: how
- * much was recorded before makes no difference. Folded and not folded come from one snapshot, so nothing is missed or counted
+ * much was recorded before makes no difference. Whole keys are compared and ordered by: planned on empty tables, no other
+ * index will do. Folded and not folded come from one snapshot, so nothing is missed or counted
  * twice while the fold moves it.
  */
 const FOLDED = (table: 'rollup' | 'rollup_type'): string => `
   unnest($2::uuid[]) as given (webhook_id)
   cross join unnest($3::smallint[], $4::integer[], $5::integer[]) as segment (grain, first, beyond)
-  join ${table} r on r.tenant_id = $1 and r.webhook_id = given.webhook_id and r.grain = segment.grain
-    and r.minute >= segment.first and r.minute < segment.beyond`;
+  cross join lateral (
+    select * from ${table} r
+    where (r.tenant_id, r.webhook_id, r.grain, r.minute) >= ($1::uuid, given.webhook_id, segment.grain, segment.first)
+      and (r.tenant_id, r.webhook_id, r.grain, r.minute) < ($1, given.webhook_id, segment.grain, segment.beyond)
+    order by r.tenant_id, r.webhook_id, r.grain, r.minute
+  ) as r`;
 
 const FRESH = (scope: Scope): string =>
   `rollup_outbox r where r.tenant_id = $1 ${scope === 'webhooks' ? 'and r.webhook_id = any($2::uuid[]) ' : ''}and r.minute >= $6 and r.minute < $7`;

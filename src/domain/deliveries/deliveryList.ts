@@ -82,31 +82,28 @@ const FACETS = `unnest(array(
     and ($9::integer is null or f.response_status = $9)
 )) as fitting (facet)`;
 const OWNER_ID: Readonly<Record<Owner, string>> = { tenant: '$1', webhook: '$2' };
-const byFacet = (owner: Owner): string =>
-  `d.${owner}_id = ${OWNER_ID[owner]} and d.facet = fitting.facet and ${IN_RANGE}`;
+/** The newest of each facet, by index alone. Ordered where it need not be, too: that is what settles the index. */
+const ofFacets = (owner: Owner): string => `${FACETS}
+  cross join lateral (
+    select d.id from delivery d
+    where d.${owner}_id = ${OWNER_ID[owner]} and d.facet = fitting.facet and ${IN_RANGE}
+    order by d.id desc limit $10
+  ) as page`;
 /** $11: whether anything that is open can fit. Tests are recorded when they are over: nobody looks for them among all that is open. */
-const openOf = (owner: Owner): string =>
-  `from delivery_open d ${WITH_TARGET} where $11::boolean
+const openOf = (owner: Owner): string => `from delivery_open d ${WITH_TARGET} where $11::boolean
   and ($8::boolean is not true or exists (select from delivery_open where is_test and tenant_id = $1))
-  and ${ofOwner(owner, OWNER_ID[owner])} and ${FILTER(OPEN_STATUS)}`;
+  and ${ofOwner(owner, OWNER_ID[owner])} and ${FILTER(OPEN_STATUS)} ${newestFirst(owner)} limit $10`;
 
 const BY_FACETS = (owner: Owner): string => `/*deliveries_of_${owner}_by_facet*/
-with newest as materialized (
-  select page.id from ${FACETS}
-  cross join lateral (select d.id from delivery d where ${byFacet(owner)} order by d.id desc limit $10) as page
-  order by page.id desc limit $10
-)
+with newest as materialized (select page.id from ${ofFacets(owner)} order by page.id desc limit $10)
 (select ${ENDED_COLUMNS} from newest join delivery d on d.id = newest.id and ${IN_RANGE})
 union all
-(select ${OPEN_COLUMNS} ${openOf(owner)} ${newestFirst(owner)} limit $10)
+(select ${OPEN_COLUMNS} ${openOf(owner)})
 order by id desc limit $10`;
 
 const COUNT = (owner: Owner): string => `/*deliveries_count_of_${owner}*/
 select count(*)::integer as count from (
-  (select from ${FACETS} cross join lateral (select from delivery d where ${byFacet(owner)} limit $10) as ended limit $10)
-  union all
-  (select ${openOf(owner)} limit $10)
-  limit $10
+  (select from ${ofFacets(owner)} limit $10) union all (select ${openOf(owner)}) limit $10
 ) as counted`;
 
 /** An event's deliveries have its millisecond in their ids: few rows, looked through one by one. $11: the event. */

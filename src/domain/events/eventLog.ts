@@ -61,7 +61,7 @@ export const findEvent = async (sql: Sql, tenantId: string, id: string): Promise
  * As lists of deliveries are read (see deliveryList.ts): without a filter the end of an index; with one the newest two hundred
  * first, and where they hold no page, the end of an index for each type or for the entity. Whole keys are compared and ordered
  * by, so that the planner has no other index to walk. $1 tenant, $2 ids below, $3 ids from, $4 types, $5 prefixes of types,
- * $6 entity, of which null does not narrow, $7 most rows.
+ * of which null does not narrow; $6 and $7 by statement: an entity, most rows.
  */
 const LOOKED_THROUGH = 200;
 const COUNT_LIMIT = 100_000;
@@ -102,8 +102,8 @@ const OF_ENTITY = `(e.tenant_id, e.entity_id, e.id) < ($1::uuid, $6::text, $2::u
 const BY_TYPES = `/*events_by_type*/
 with newest as materialized (
   select page.id from ${TYPES}
-  cross join lateral (select e.id from event e where ${OF_TYPE} order by e.id desc limit $7) as page
-  order by page.id desc limit $7
+  cross join lateral (select e.id from event e where ${OF_TYPE} order by e.id desc limit $6) as page
+  order by page.id desc limit $6
 )
 select ${COLUMNS} from newest join event e using (id) where e.id < $2 and e.id >= $3 order by id desc`;
 
@@ -112,13 +112,20 @@ select ${COLUMNS} from event e where ${OF_ENTITY} and ${typeFits('e.type')}
 order by e.tenant_id desc, e.entity_id desc, e.id desc limit $7`;
 
 const COUNT_ALL = `/*events_count*/
-select count(*)::integer as count from (select from event e where ${OF_TENANT} limit $4) as counted`;
+select count(*)::integer as count from (
+  select from event e where ${OF_TENANT} order by e.tenant_id desc, e.id desc limit $4
+) as counted`;
 const COUNT_BY_TYPES = `/*events_count_by_type*/
 select count(*)::integer as count from (
-  select from ${TYPES} cross join lateral (select from event e where ${OF_TYPE} limit $6) as counted limit $6
+  select from ${TYPES} cross join lateral (
+    select from event e where ${OF_TYPE} order by e.id desc limit $6
+  ) as counted limit $6
 ) as counted`;
 const COUNT_BY_ENTITY = `/*events_count_of_entity*/
-select count(*)::integer as count from (select from event e where ${OF_ENTITY} and ${typeFits('e.type')} limit $7) as counted`;
+select count(*)::integer as count from (
+  select from event e where ${OF_ENTITY} and ${typeFits('e.type')}
+  order by e.tenant_id desc, e.entity_id desc, e.id desc limit $7
+) as counted`;
 
 /** The statements, for the test of their plans. */
 export const EVENT_LISTS = { LOOK, BY_TYPES, BY_ENTITY, COUNT_ALL, COUNT_BY_TYPES, COUNT_BY_ENTITY } as const;
@@ -136,16 +143,22 @@ export const listEvents = async (
   if (asked === null) return { events: [], hasMore: false };
   const { below, least, types, prefixes, entityId } = asked;
   const most = page.first + 1;
-  const values = [tenantId, below, least, types, prefixes, entityId, most];
+  const values = [tenantId, below, least, types, prefixes];
   const narrows = types !== null || entityId !== null;
   const look = narrows ? Math.max(LOOKED_THROUGH, most) : most;
   const looked = await sql.query<(EventRow | { readonly id: null }) & { readonly floor: string | null }>(LOOK, [
     ...values,
+    entityId,
+    most,
     look,
   ]);
   const rows = looked.filter((row): row is EventRow & { floor: string | null } => row.id !== null);
   if (looked[0]!.floor === null || rows.length === most) return pageOf(rows, page.first);
-  return pageOf(await sql.query<EventRow>(entityId === null ? BY_TYPES : BY_ENTITY, values), page.first);
+  const found =
+    entityId === null
+      ? await sql.query<EventRow>(BY_TYPES, [...values, most])
+      : await sql.query<EventRow>(BY_ENTITY, [...values, entityId, most]);
+  return pageOf(found, page.first);
 };
 
 const pageOf = (rows: readonly EventRow[], first: number): EventPage => ({
