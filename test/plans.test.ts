@@ -227,17 +227,17 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
   deliveries_of_tenant_by_facet: {
     statement: DELIVERY_LISTS.BY_FACETS('tenant'),
     values: deliveries(WHOLE_TENANT, true),
-    uses: /delivery_facet_pkey[^]*delivery_p\d+_tenant_id_facet_id_idx[^]*delivery_p\d+_pkey[^]*delivery_open_tenant/,
+    uses: /delivery_facet_pkey[^]*delivery_p\d+_facet_id_idx[^]*delivery_p\d+_(?:pkey|(?:tenant|webhook)_id_id_idx)[^]*delivery_open_tenant/,
   },
   deliveries_of_webhook_by_facet: {
     statement: DELIVERY_LISTS.BY_FACETS('webhook'),
     values: deliveries(webhook, true),
-    uses: /delivery_facet_pkey[^]*delivery_p\d+_webhook_id_facet_id_idx[^]*delivery_p\d+_pkey[^]*delivery_open_webhook/,
+    uses: /delivery_facet_pkey[^]*delivery_p\d+_webhook_id_facet_id_idx[^]*delivery_p\d+_(?:pkey|(?:tenant|webhook)_id_id_idx)[^]*delivery_open_webhook/,
   },
   deliveries_count_of_tenant: {
     statement: DELIVERY_LISTS.COUNT('tenant'),
     values: deliveries(WHOLE_TENANT, true),
-    uses: /delivery_p\d+_tenant_id_facet_id_idx[^]*delivery_open_tenant/,
+    uses: /delivery_p\d+_facet_id_idx[^]*delivery_open_tenant/,
   },
   deliveries_count_of_webhook: {
     statement: DELIVERY_LISTS.COUNT('webhook'),

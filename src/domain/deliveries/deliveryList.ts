@@ -82,11 +82,11 @@ const FACETS = `unnest(array(
     and ($9::integer is null or f.response_status = $9)
 )) as fitting (facet)`;
 const OWNER_ID: Readonly<Record<Owner, string>> = { tenant: '$1', webhook: '$2' };
-/** The newest of each facet, by index alone. Ordered where it need not be, too: that is what settles the index. */
+/** The newest of each facet, which is one tenant's, by index alone. Ordered where it need not be, too: that is what settles the index. */
 const ofFacets = (owner: Owner): string => `${FACETS}
   cross join lateral (
     select d.id from delivery d
-    where d.${owner}_id = ${OWNER_ID[owner]} and d.facet = fitting.facet and ${IN_RANGE}
+    where ${owner === 'webhook' ? 'd.webhook_id = $2 and ' : ''}d.facet = fitting.facet and ${IN_RANGE}
     order by d.id desc limit $10
   ) as page`;
 /** $11: whether anything that is open can fit. Tests are recorded when they are over: nobody looks for them among all that is open. */
@@ -96,7 +96,7 @@ const openOf = (owner: Owner): string => `from delivery_open d ${WITH_TARGET} wh
 
 const BY_FACETS = (owner: Owner): string => `/*deliveries_of_${owner}_by_facet*/
 with newest as materialized (select page.id from ${ofFacets(owner)} order by page.id desc limit $10)
-(select ${ENDED_COLUMNS} from newest join delivery d on d.id = newest.id and ${IN_RANGE})
+(select ${ENDED_COLUMNS} from newest join delivery d on d.id = newest.id and d.tenant_id = $1 and ${IN_RANGE})
 union all
 (select ${OPEN_COLUMNS} ${openOf(owner)})
 order by id desc limit $10`;
