@@ -23,6 +23,19 @@ alter table delivery
     this.addSql(`create index delivery_facet_id on delivery (facet, id)`);
     this.addSql(`create index delivery_webhook_facet on delivery (webhook_id, facet, id)`);
 
+    // Without statistics the planner assumes that facets and types are many, and goes by their indexes. Where it knew that nearly
+    // all rows of a partition have one, it walked the primary key for whatever other. New partitions get the same.
+    this.addSql(`
+do $$
+declare part record;
+begin
+  for part in select inhrelid::regclass as name, inhparent = 'delivery'::regclass as of_delivery from pg_inherits
+    where inhparent in ('delivery'::regclass, 'event'::regclass) loop
+    execute format('alter table %s alter column %I set statistics 0', part.name,
+      case when part.of_delivery then 'facet' else 'type' end);
+  end loop;
+end $$`);
+
     // webhook_id: zeros for the whole tenant.
     this.addSql(`
 create table delivery_facet (

@@ -452,11 +452,12 @@ describe('beside a tenant that has nearly all there is, all of one kind', () => 
   const huge = newId();
   const [tiny, hook] = [newId(), newId()];
   const MINUTE_MS = 60_000;
-  // A connection of its own, on which nothing is prepared yet.
+  let ofBoth: TestDatabase;
   let beside: Database;
 
   beforeAll(async () => {
-    beside = await openDatabase({ url: own.url, poolSize: 1, schema });
+    ofBoth = await createTestDatabase();
+    beside = await openDatabase({ url: ofBoth.url, poolSize: 1, schema });
     const now = Date.now();
     const fill = (ofTenant: string, ofWebhook: string, count: number, before: number): Promise<unknown> =>
       beside.sql.query(
@@ -482,7 +483,10 @@ describe('beside a tenant that has nearly all there is, all of one kind', () => 
     await beside.sql.query('analyze');
   });
 
-  afterAll(() => beside.close());
+  afterAll(async () => {
+    await beside.close();
+    await ofBoth.drop();
+  });
 
   it('a small one pages as if it were alone, whatever it filters by', async () => {
     const seen: PlanNode[] = [];
