@@ -75,8 +75,6 @@ cross join lateral (values (d.webhook_id), ('00000000-0000-0000-0000-00000000000
     this.addSql(`create index delivery_open_test on delivery_open (tenant_id) where is_test`);
 
     // Lists of events leave out tests.
-    this.addSql(`drop index event_tenant`);
-    this.addSql(`create index event_tenant on event (tenant_id, id) where not is_test`);
     this.addSql(`create index event_tenant_type on event (tenant_id, type, id) where not is_test`);
     this.addSql(
       `create index event_tenant_entity on event (tenant_id, entity_id, id) where entity_id is not null and not is_test`,

@@ -4,7 +4,7 @@ import { findAttempt, findAttempts } from '../src/domain/deliveries/attemptLog.t
 import type { DeliveryStatus } from '../src/domain/deliveries/delivery.ts';
 import { countDeliveries, listDeliveries } from '../src/domain/deliveries/deliveryList.ts';
 import { findDeliveries, findDelivery } from '../src/domain/deliveries/history.ts';
-import type { DeliveryListFilter } from '../src/domain/deliveries/deliveryList.ts';
+import type { DeliveryListFilter } from '../src/domain/deliveries/history.ts';
 import { countEvents, findEvent, findEvents, listEvents } from '../src/domain/events/eventLog.ts';
 import type { Sql } from '../src/platform/database.ts';
 import { lowestIdAt, newId } from '../src/platform/ids.ts';

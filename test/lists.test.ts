@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { schema } from '../mikro-orm.config.ts';
 import type { DeliveryStatus } from '../src/domain/deliveries/delivery.ts';
 import { countDeliveries, listDeliveries } from '../src/domain/deliveries/deliveryList.ts';
-import type { DeliveryListFilter } from '../src/domain/deliveries/deliveryList.ts';
+import type { DeliveryListFilter } from '../src/domain/deliveries/history.ts';
 import { countEvents, listEvents } from '../src/domain/events/eventLog.ts';
 import type { EventListFilter } from '../src/domain/events/eventLog.ts';
 import { openDatabase } from '../src/platform/database.ts';

@@ -13,7 +13,7 @@ import type { Scan } from '../src/domain/bulk/scan.ts';
 import { workStatement } from '../src/domain/bulk/slice.ts';
 import { RETRY_ONE } from '../src/domain/deliveries/deliveryRetry.ts';
 import { DELIVERY_LISTS, listDeliveries } from '../src/domain/deliveries/deliveryList.ts';
-import type { DeliveryListFilter } from '../src/domain/deliveries/deliveryList.ts';
+import type { DeliveryListFilter } from '../src/domain/deliveries/history.ts';
 import { findDeliveries } from '../src/domain/deliveries/history.ts';
 import { READ_DUE } from '../src/domain/deliveries/openDeliveries.ts';
 import { SETTLE } from '../src/domain/deliveries/settlement.ts';

@@ -8,7 +8,7 @@ import type {
 } from '../domain/deliveries/delivery.ts';
 import { bodyFor } from '../domain/deliveries/envelope.ts';
 import { countDeliveries, listDeliveries } from '../domain/deliveries/deliveryList.ts';
-import type { DeliveryListFilter } from '../domain/deliveries/deliveryList.ts';
+import type { DeliveryListFilter } from '../domain/deliveries/history.ts';
 import { assertStorable } from '../domain/text.ts';
 import { decodeId, encodeId } from '../platform/ids.ts';
 import { builder, tenantOf } from './builder.ts';
