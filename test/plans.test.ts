@@ -351,7 +351,6 @@ const literal = (value: unknown): string => {
   if (value === null) return 'null';
   if (Array.isArray(value)) return `'{${value.join(',')}}'`;
   if (value instanceof Date) return `'${value.toISOString()}'`;
-  return typeof value === 'number' ? String(value) : `'${String(value)}'`;
   return typeof value === 'number' || typeof value === 'boolean' ? String(value) : `'${String(value)}'`;
 };
 
