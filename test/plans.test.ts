@@ -351,7 +351,7 @@ const literal = (value: unknown): string => {
   if (value === null) return 'null';
   if (Array.isArray(value)) return `'{${value.join(',')}}'`;
   if (value instanceof Date) return `'${value.toISOString()}'`;
-  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : `'${String(value)}'`;
+  return typeof value === 'string' ? `'${value}'` : JSON.stringify(value);
 };
 
 /** Each its tenth of the rows, so that nobody's rows are found by reading everybody's. */
