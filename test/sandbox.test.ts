@@ -138,6 +138,9 @@ describe('a sandbox', () => {
     const half = { s: 'x'.repeat(600_000) };
     expect(await one('s & s', half)).toMatchObject({ code: 'TOO_LARGE' });
     expect(await one('s & s = s', half)).toMatchObject({ value: false });
+    const numbers = Array.from({ length: 400_000 }, () => 1);
+    expect((await one('{"n": n}', { n: numbers })).ok).toBe(true);
+    expect(await one('{"n": n, "m": n}', { n: numbers })).toMatchObject({ code: 'TOO_LARGE' });
     const unfold = '($d := function($v, $n) { $n = 0 ? $v : $d({"a": $v, "b": $v}, $n - 1) }; $d("x", 40))';
     expect(await one(unfold)).toMatchObject({ code: 'TOO_LARGE' });
     expect(values(await sandbox.evaluateAll(TENANT, ['a+1'], `"${'x'.repeat(2_200_000)}"`))).toEqual(['TOO_LARGE']);
@@ -281,7 +284,8 @@ describe('children', () => {
   it('are waited for by a bounded number, for a bounded time', async () => {
     const sandbox = make({ size: 2, deadlineMs: 2_000, maxWaiting: 4, maxWaitMs: 300 });
     try {
-      await sandbox.evaluateAll('a', ['1 + 1'], '{}');
+      const isServed = async (): Promise<boolean> => values(await sandbox.evaluateAll('a', ['1 + 1'], '{}'))[0] === 2;
+      await until('a child is there', isServed);
       const hanging = sandbox.evaluateAll('a', [CATASTROPHE], '{}');
       const waiting = Array.from({ length: 3 }, () => sandbox.evaluateAll('a', ['1 + 1'], '{}'));
       expect(values(await waiting[2]!)).toEqual(['UNAVAILABLE']);
@@ -291,7 +295,6 @@ describe('children', () => {
         'UNAVAILABLE',
       ]);
       expect(values(await hanging)).toEqual(['TIMEOUT']);
-      const isServed = async (): Promise<boolean> => values(await sandbox.evaluateAll('a', ['1 + 1'], '{}'))[0] === 2;
       await until('a new child is there', isServed);
     } finally {
       await sandbox.close();

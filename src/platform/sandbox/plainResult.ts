@@ -10,10 +10,12 @@ export class ResultTooLarge extends Error {}
  */
 export const toJson = (value: unknown): string | undefined => {
   let characters = 0;
-  const text = JSON.stringify(value, (key, part: unknown) => {
-    characters += key.length + (typeof part === 'string' ? part.length + 2 : 1);
+  // A member is at least its name, quotes, colon and comma; an item of a list a comma; and whatever it is another one.
+  const text = JSON.stringify(value, function (this: unknown, key, part: unknown) {
+    if (isFunctionValue(part)) return undefined;
+    characters += (Array.isArray(this) ? 1 : key.length + 4) + (typeof part === 'string' ? part.length + 2 : 1);
     if (characters > MAX_RESULT_CHARACTERS) throw new ResultTooLarge();
-    return isFunctionValue(part) ? undefined : part;
+    return part;
   }) as string | undefined;
   if (text !== undefined && text.length > MAX_RESULT_CHARACTERS) throw new ResultTooLarge();
   return text;
