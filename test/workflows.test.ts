@@ -398,7 +398,7 @@ describe('a run', () => {
     expect(await runner.run(request)).toEqual({ runId: id, error: null });
     expect(await marks()).toEqual(['>a', '>ab', '>abc']);
     expect(await stepsOf(id)).toMatchObject([
-      { status: 'COMPLETED', attempts: 3, error: null, output: { said: '>a' } },
+      { status: 'COMPLETED', attempts: 3, error: null, output: '{"said":">a"}' },
       { status: 'COMPLETED', attempts: 2, error: null },
       { status: 'COMPLETED', attempts: 1 },
     ]);

@@ -17,6 +17,7 @@ import { forwardArgs, idConnection, idCursor, pageCost, pageRequest } from './co
 import { InboundDeliveryType } from './inboundDelivery.ts';
 import { inboundLoaders } from './inboundLoaders.ts';
 import { InboundHandlerObject } from './inboundWebhook.ts';
+import { largeLoaders } from './largeLoader.ts';
 import type { Loaders } from './loaders.ts';
 import { addNodeKind } from './node.ts';
 
@@ -25,8 +26,10 @@ interface WorkflowLoaders {
   /** Deleted ones too. */
   readonly workflow: DataLoader<string, Workflow | null>;
   readonly run: DataLoader<string, WorkflowRun | null>;
+  /** JSON as text. */
+  readonly definition: DataLoader<string, string | null>;
   /** Of runs of the tenant. */
-  readonly steps: DataLoader<string, WorkflowRunStep[]>;
+  readonly runSteps: DataLoader<string, WorkflowRunStep[] | null>;
 }
 
 const loadersOf = new WeakMap<Loaders, WorkflowLoaders>();
@@ -44,15 +47,17 @@ const workflowLoaders = (context: Context): WorkflowLoaders => {
       },
       { cache: false, maxBatchSize: 100 },
     );
+  const large = largeLoaders();
   const made: WorkflowLoaders = {
     workflow: by(async (ids) => new Map((await workflows.find(tenantId, ids)).map((one) => [one.id, one]))),
     run: by((ids) => findRuns(sql, tenantId, ids)),
-    steps: new DataLoader(
-      async (ids) => {
-        const found = await findRunSteps(sql, [...new Set(ids)]);
-        return ids.map((id) => found.get(id) ?? []);
-      },
-      { cache: false, maxBatchSize: 100 },
+    definition: large(
+      (ids) => workflows.steps(tenantId, ids),
+      (text) => text.length,
+    ),
+    runSteps: large(
+      async (ids) => findRunSteps(sql, ids),
+      (steps) => steps.reduce((sum, { size }) => sum + size, 0),
     ),
   };
   loadersOf.set(context.loaders, made);
@@ -91,7 +96,8 @@ export const WorkflowType = builder.objectRef<Workflow>('Workflow').implement({
       type: [WorkflowStepObject],
       description: 'What it does, in this order.',
       complexity: STEPS_COST,
-      resolve: ({ steps }) => [...steps],
+      resolve: async ({ id }, _args, context) =>
+        JSON.parse((await workflowLoaders(context).definition.load(id)) ?? '[]') as WorkflowStep[],
     }),
     createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was first saved.' }),
     updatedAt: t.expose('updatedAt', { type: 'DateTime', description: 'When it was last saved.' }),
@@ -126,7 +132,7 @@ const WorkflowRunStepObject = builder.objectRef<WorkflowRunStep>('WorkflowRunSte
       type: 'JSON',
       nullable: true,
       description: 'What its action gave for later steps; null until it is completed.',
-      resolve: ({ output }) => output,
+      resolve: ({ output }) => (output === null ? null : (JSON.parse(output) as unknown)),
     }),
     error: t.exposeString('error', {
       nullable: true,
@@ -154,7 +160,7 @@ export const WorkflowRunType = builder.objectRef<WorkflowRun>('WorkflowRun').imp
       type: [WorkflowRunStepObject],
       description: 'Its steps, in their order.',
       complexity: STEPS_COST,
-      resolve: ({ id }, _args, context) => workflowLoaders(context).steps.load(id),
+      resolve: async ({ id }, _args, context) => (await workflowLoaders(context).runSteps.load(id)) ?? [],
     }),
     inboundDelivery: t.field({
       type: InboundDeliveryType,

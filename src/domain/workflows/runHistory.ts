@@ -127,9 +127,10 @@ const runOf = (row: RunRow): WorkflowRun => ({
 const stepOf = (row: StepRow): WorkflowRunStep => ({
   name: row.name,
   status: row.status,
-  output: row.output === null ? null : (JSON.parse(row.output) as Record<string, unknown>),
+  output: row.output,
   error: row.error,
   attempts: row.attempts,
+  size: (row.output?.length ?? 0) + (row.error?.length ?? 0),
   startedAt: dateOf(row.started_at),
   completedAt: dateOf(row.completed_at),
 });

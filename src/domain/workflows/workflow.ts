@@ -10,15 +10,13 @@ export interface WorkflowStep {
   readonly when: string | null;
 }
 
-/** A workflow as it is now. */
+/** A workflow as it is now, without its steps, which may be long. */
 export interface Workflow {
   readonly id: string;
   readonly name: string;
   readonly description: string | null;
   /** Rises by one each time it is saved; runs keep the one that they began with. */
   readonly version: number;
-  /** In the order in which they run. */
-  readonly steps: readonly WorkflowStep[];
   /** It runs no more; its row is kept for the runs that it had. */
   readonly isDeleted: boolean;
   readonly createdAt: Date;
@@ -48,11 +46,13 @@ export interface WorkflowRun {
 export interface WorkflowRunStep {
   readonly name: string;
   readonly status: StepStatus;
-  /** What the action gave for later steps; null until it is COMPLETED. */
-  readonly output: Readonly<Record<string, unknown>> | null;
+  /** What the action gave for later steps, as JSON text; null until it is COMPLETED. */
+  readonly output: string | null;
   /** On a PENDING step: why its last attempt came to nothing. */
   readonly error: string | null;
   readonly attempts: number;
+  /** Characters of output and error. */
+  readonly size: number;
   readonly startedAt: Date | null;
   readonly completedAt: Date | null;
 }

@@ -3,7 +3,7 @@ import { newId } from '../../platform/ids.ts';
 import { ConflictError, NotFoundError } from '../errors.ts';
 import { pageOf } from '../page.ts';
 import type { Page, PageRequest } from '../page.ts';
-import type { Workflow, WorkflowStep } from './workflow.ts';
+import type { Workflow } from './workflow.ts';
 import { checkWorkflow } from './workflowInput.ts';
 import type { WorkflowChecks, WorkflowInput } from './workflowInput.ts';
 
@@ -12,14 +12,12 @@ interface WorkflowRow {
   readonly name: string;
   readonly description: string | null;
   readonly version: number;
-  readonly steps: string;
   readonly is_deleted: boolean;
   readonly created_at: number;
   readonly updated_at: number;
 }
 
 const SELECT = `select w.id, w.name, w.description, w.version, w.deleted_at is not null as is_deleted,
-  (select v.steps from workflow_version v where v.workflow_id = w.id and v.version = w.version) as steps,
   epoch_ms(w.created_at) as created_at, epoch_ms(w.updated_at) as updated_at
 from workflow w`;
 
@@ -87,6 +85,17 @@ export class Workflows {
     return find(this.#database.sql, tenantId, ids);
   }
 
+  /** The steps of these workflows as they are now, in their order, as JSON text. */
+  async steps(tenantId: string, ids: readonly string[]): Promise<Map<string, string>> {
+    const rows = await this.#database.sql.query<{ id: string; steps: string }>(
+      `/*workflow_steps*/
+       select w.id, (select v.steps from workflow_version v where v.workflow_id = w.id and v.version = w.version) as steps
+       from workflow w where w.tenant_id = $1 and w.id = any($2::uuid[])`,
+      [tenantId, ids],
+    );
+    return new Map(rows.map(({ id, steps }) => [id, steps]));
+  }
+
   /** Whether there is such a workflow that can run. */
   async has(tenantId: string, id: string): Promise<boolean> {
     return (await this.find(tenantId, [id])).some(({ isDeleted }) => !isDeleted);
@@ -138,7 +147,6 @@ const workflowOf = (row: WorkflowRow): Workflow => ({
   name: row.name,
   description: row.description,
   version: row.version,
-  steps: JSON.parse(row.steps) as WorkflowStep[],
   isDeleted: row.is_deleted,
   createdAt: new Date(Math.round(row.created_at)),
   updatedAt: new Date(Math.round(row.updated_at)),

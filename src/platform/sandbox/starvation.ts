@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
  * Deadlines are of the clock, because that is what others wait by; but a machine that is too busy to run a child must not
  * make an expression fail that did nothing wrong. What had less than this share of its deadline from the processor gets it again …
  */
-export const SHARE_OF_RUNNING = 0.5;
+export const SHARE_OF_RUNNING = 0.8;
 /** … up to so many times in all. */
 export const MOST_TRIES = 4;
 
