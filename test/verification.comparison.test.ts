@@ -102,5 +102,7 @@ it('a request without a signature costs the HMAC of one with it, and so does one
   const wrong = inboundRequest({ body, headers: { 'x-sig': 'ab'.repeat(32) } });
   expect(hashed(() => verifier.verify(wrong))).toBe(4_096);
   expect(hashed(() => verifier.verify(without))).toBe(4_096);
+  const keyless = compileVerifier(settings, { keys: [], hashes: [], verifyToken: null });
+  expect(hashed(() => keyless.verify(wrong))).toBe(4_096);
   expect(hashed(() => dummyVerifier.verify(without))).toBeGreaterThanOrEqual(4_096);
 });

@@ -122,6 +122,7 @@ it('a body is JSON unless it says that it is a form, whose payload may be JSON',
     ok: true,
     value: { payload: { type: 'block_actions' }, x: '1' },
   });
+  expect(parse(`data=${payload}`, form)).toEqual({ ok: true, value: { data: '{"type":"block_actions"}' } });
   expect(parse('payload=7', form)).toEqual({ ok: true, value: { payload: '7' } });
   expect(parse('a=1', 'application/x-www-form-urlencodedx')).toEqual({ ok: false });
   expect(parse('a&'.repeat(2_000), form)).toEqual({ ok: false });
