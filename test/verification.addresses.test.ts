@@ -9,6 +9,10 @@ import { inboundRequest } from './harness/inboundRequest.ts';
 
 const familyOf = (address: string) => (isIPv4(address) ? 'ipv4' : 'ipv6');
 
+/** IPv4 in IPv6 is IPv4 here, which the next test is about. */
+const isMapped = (address: string): boolean =>
+  !isIPv4(address) && /^\[::ffff:[\da-f]+:[\da-f]+\]$/.test(new URL(`http://[${address}]`).hostname);
+
 /** Addresses, half of them a few bits away from the other. */
 const pair = fc.oneof(
   fc.tuple(fc.ipV4(), fc.ipV4()),
@@ -30,19 +34,21 @@ const pair = fc.oneof(
 it("an address is in a network exactly when Node's own list of networks has it", () => {
   let inside = 0;
   fc.assert(
-    fc.property(pair, fc.nat({ max: 128 }), ([base, address], bits) => {
-      const length = isIPv4(base) ? Math.min(bits, 32) : bits;
-      const list = new BlockList();
-      list.addSubnet(base, length, familyOf(base));
-      const network = parseNetwork(`${base}/${length}`);
-      expect(network).not.toBeNull();
-      const expected = list.check(address, familyOf(address));
-      // An IPv4 address, however it is written, is not in a network of IPv6.
-      const isMapped = /^(?:0*:){5}ffff:|^::ffff:/i.test(address);
-      if (!isMapped) expect(isAllowed([network!], address)).toBe(expected);
-      expect(isAllowed([network!], base)).toBe(true);
-      if (expected) inside += 1;
-    }),
+    fc.property(
+      pair.filter((both) => !both.some(isMapped)),
+      fc.nat({ max: 128 }),
+      ([base, address], bits) => {
+        const length = isIPv4(base) ? Math.min(bits, 32) : bits;
+        const list = new BlockList();
+        list.addSubnet(base, length, familyOf(base));
+        const network = parseNetwork(`${base}/${length}`);
+        expect(network).not.toBeNull();
+        const expected = list.check(address, familyOf(address));
+        expect(isAllowed([network!], address)).toBe(expected);
+        expect(isAllowed([network!], base)).toBe(true);
+        if (expected) inside += 1;
+      },
+    ),
     { numRuns: 5_000 },
   );
   expect(inside).toBeGreaterThan(500);
