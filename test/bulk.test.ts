@@ -261,6 +261,39 @@ describe('deliveriesCancel', () => {
     expect(receiver.requests.length).toBeLessThanOrEqual(sent + 2);
   });
 
+  it('does not call back what is under way: delivered after all, or cancelled with one attempt more', async () => {
+    const { tenant, receiver, program } = scene;
+    const answering: (() => void)[] = [];
+    receiver.answer = (request) => ({
+      status: request.body.includes('"n":0') ? 200 : 500,
+      until: new Promise<void>((resolve) => answering.push(resolve)),
+    });
+    const { id, type } = await webhookOf({ retrySchedule: [3_600] });
+    await publish(type, 2);
+    await until('both are under way', () => answering.length === 2);
+    const [begin] = (await followFeed(program, null, () => true)).batches;
+    expect(await bulk().ended(await bulk().cancel({ webhookId: id }))).toMatchObject(done(2));
+    await tenant.reached(id, 'CANCELLED', 2);
+    for (const answer of answering) answer();
+    const [delivered] = await tenant.reached(id, 'DELIVERED');
+    expect(delivered).toMatchObject({ attemptCount: 1, responseStatus: 200, attempts: [{ trigger: 'INITIAL' }] });
+    const cancelled = await until('the failure', async () => {
+      const [one] = await tenant.reached(id, 'CANCELLED');
+      return one.attemptCount === 1 && one;
+    });
+    expect(cancelled).toMatchObject({ responseStatus: 500, nextAttemptAt: null, error: { code: 'HTTP_STATUS' } });
+    expect(receiver.requests).toHaveLength(2);
+    const told = await until('all in the feed', async () => {
+      const events = (await pollFeed(program, begin!.cursor)).filter(({ webhookId }) => webhookId === id);
+      return events.length >= 4 ? events : null;
+    });
+    expect(told.filter(({ deliveryId }) => deliveryId === delivered.id).map(({ status }) => status)).toEqual([
+      'CANCELLED',
+      'DELIVERED',
+    ]);
+    expect((await tenant.webhook(id)).health).toMatchObject({ consecutiveFailures: 1, pendingCount: 0 });
+  });
+
   it('frees what waited behind a failed one under strict order', async () => {
     const { tenant, receiver } = scene;
     receiver.answer = (request) => ({ status: request.body.includes('"n":0') ? 500 : 200 });

@@ -15,6 +15,7 @@ import { RETRY_ONE } from '../src/domain/deliveries/deliveryRetry.ts';
 import { DELIVERY_LISTS, listDeliveries } from '../src/domain/deliveries/deliveryList.ts';
 import type { DeliveryListFilter } from '../src/domain/deliveries/history.ts';
 import { findDeliveries } from '../src/domain/deliveries/history.ts';
+import { TAKE_BACK } from '../src/domain/deliveries/lateResult.ts';
 import { READ_DUE } from '../src/domain/deliveries/openDeliveries.ts';
 import { SETTLE } from '../src/domain/deliveries/settlement.ts';
 import { commentIdsOf, ticketIdsOf } from '../src/domain/desk/ticketList.ts';
@@ -157,6 +158,12 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
     values: [tenant, id, FIRST_ID],
     uses: /Delete on delivery[^]*delivery_p\d+_pkey/,
     usesAtFirst: ANY_INDEX,
+  },
+  late_results: {
+    statement: TAKE_BACK,
+    values: [[id], [0]],
+    uses: /Delete on delivery[^]*delivery_p\d+_pkey/,
+    usesAtFirst: /Index/,
   },
   bulk_retry_of_tenant: bulkWork(
     retryScan(operation, {}, FIRST_ID),

@@ -95,7 +95,7 @@ builder.mutationFields((t) => ({
   deliveriesCancel: t.field({
     type: BulkOperationResult,
     description:
-      'Cancels every delivery that fits a filter and is open now. A request that is under way is not called back, and what comes of it is not recorded any more.',
+      'Cancels every delivery that fits a filter and is open now. A request that is under way is not called back: if it succeeds, its delivery is DELIVERED after all.',
     authScopes: SCOPE,
     args: {
       filter: t.arg({ type: DeliveryFilter, required: true, description: 'Which of them; at least one criterion.' }),

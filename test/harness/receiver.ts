@@ -18,6 +18,8 @@ export interface Answer {
   readonly headers?: Record<string, string>;
   readonly body?: string | Buffer;
   readonly delayMs?: number;
+  /** Answers only when this has resolved. */
+  readonly until?: Promise<void>;
   readonly hang?: true;
   readonly raw?: string | Buffer;
 }
@@ -51,6 +53,7 @@ export const startReceiver = async (): Promise<Receiver> => {
         headers = {},
         body = 'ok',
         delayMs = 0,
+        until,
         hang,
         raw,
       } = receiver.answer(received, receiver.requests.push(received) - 1);
@@ -59,7 +62,8 @@ export const startReceiver = async (): Promise<Receiver> => {
         if (raw === undefined) response.writeHead(status, headers).end(body);
         else request.socket.end(raw);
       };
-      if (delayMs === 0) answer();
+      if (until) void until.then(answer);
+      else if (delayMs === 0) answer();
       else setTimeout(answer, delayMs);
     });
   });

@@ -32,8 +32,11 @@ interface SliceRow {
   readonly fitting: number;
 }
 
-interface WorkedRow extends SliceRow {
+interface WorkedRow {
   readonly wanted: number;
+  /** Null where a whole slice is wanted. */
+  readonly scanned: number | null;
+  readonly last_scanned: string | null;
   readonly last_wanted: string | null;
   readonly last_free: string | null;
   readonly succeeded: number;
@@ -70,26 +73,33 @@ const scanOf = async (sql: Sql, operation: BulkWork, lowestId: string): Promise<
   }
 };
 
-const LAST_SCANNED = `(select count(*)::int from scanned) as scanned,
-  (select key from scanned order by key desc limit 1) as last_scanned`;
+const SCANNED = `(select count(*)::int from scanned)`;
+const LAST_SCANNED = `(select key from scanned order by key desc limit 1)`;
 
 /** How many of the next rows fit. Not prepared: what a filter asks for decides which index leads there. */
 export const countStatement = ({ scanned }: Scan): string => `
 with scanned as materialized (${scanned})
-select ${LAST_SCANNED}, (select count(*)::int from scanned where fits) as fitting`;
+select ${SCANNED} as scanned, ${LAST_SCANNED} as last_scanned,
+  (select count(*)::int from scanned where fits) as fitting`;
 
-/** Works on those of the next rows that fit, in one statement: a delivery is always in exactly one table. */
+/**
+ * Works on those of the next rows that fit, in one statement: a delivery is always in exactly one table. `scanned` gives its rows
+ * in their order, and makes no more of them than are asked for: all of them only where less than a slice fits.
+ */
 export const workStatement = ({ scanned, work, outcome }: Scan): string => `
 with scanned as materialized (${scanned}
 ), wanted as materialized (
-  select * from scanned where fits order by key limit ${MOST_CHANGED}
+  select * from scanned where fits limit ${MOST_CHANGED}
 ), ${work}, outcome as materialized (${outcome})
-select ${LAST_SCANNED}, (select count(*)::int from wanted) as wanted,
-  (select key from wanted order by key desc limit 1) as last_wanted,
+select taken.count as wanted, taken.last as last_wanted,
+  case when taken.count < ${MOST_CHANGED} then ${SCANNED} end as scanned,
+  case when taken.count < ${MOST_CHANGED} then ${LAST_SCANNED} end as last_scanned,
   (select key from wanted where key < outcome.blocked order by key desc limit 1) as last_free,
   outcome.succeeded, outcome.failed, outcome.rung, outcome.cancelled_of, outcome.blocked is not null as is_blocked,
   epoch_ms(now()) as due_at
-from outcome`;
+from outcome, (
+  select count(*)::int as count, (array_agg(key order by key desc))[1] as last from wanted
+) as taken`;
 
 const countSlice = async (sql: Sql, scan: Scan): Promise<Slice> => {
   const [row] = await sql.query<SliceRow>(countStatement(scan), scan.values);
@@ -112,5 +122,5 @@ const workSlice = async (sql: Sql, operation: BulkWork, scan: Scan): Promise<Sli
 const scannedTo = ({ scanAfter }: BulkWork, row: WorkedRow, most: number): string | null => {
   if (row.is_blocked) return row.last_free ?? scanAfter;
   if (row.wanted === MOST_CHANGED) return row.last_wanted;
-  return row.scanned < most ? null : row.last_scanned;
+  return row.scanned! < most ? null : row.last_scanned;
 };

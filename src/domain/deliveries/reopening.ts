@@ -17,7 +17,8 @@ const DROPPING_MS = 3_600_000;
 export const lowestReopenableId = (retentionDays: number, now: number): string =>
   lowestIdAt(now - retentionDays * DAY_MS + DROPPING_MS);
 
-const COLUMNS = `id, tenant_id, webhook_id, event_id, event_type, is_test, attempts, created_at, payload_fields,
+/** What an open delivery and one that has ended have in common. */
+export const COLUMNS = `id, tenant_id, webhook_id, event_id, event_type, is_test, attempts, created_at, payload_fields,
   response_status, duration_ms, error_code, error_message, is_forward`;
 
 /**
@@ -59,6 +60,13 @@ opened as (
   returning webhook_id
 )`;
 
+/** The part that counts the rows of a CTE like `again` as open: what they had ended with, they have not any more. */
+export const countingAgain = (rows: string): string =>
+  counting(`
+  select tenant_id, webhook_id, event_type, minute_of(id) as minute, status as was,
+    case when attempts > 0 then 'RETRYING' end as becomes, attempts > 0 as tried, null::smallint as latency
+  from ${rows} as rows`);
+
 /** The parts that tell the feed what became of the rows of `again`, and count it. */
 export const TELLING_AGAIN = `
 feed as (
@@ -67,7 +75,4 @@ feed as (
     'e', event_id, 'n', webhook_name, 't', event_type, 's', case when webhook_status = 'PAUSED' then 'HELD'
       when attempts = 0 then 'PENDING' else 'RETRYING' end, 'a', attempts, 'f', is_forward::int) order by id)::text
   from again group by tenant_id
-), ${counting(`
-  select tenant_id, webhook_id, event_type, minute_of(id) as minute, status as was, case when attempts > 0 then 'RETRYING' end as becomes,
-    attempts > 0 as tried, null::smallint as latency
-  from again`)}`;
+), ${countingAgain('again')}`;

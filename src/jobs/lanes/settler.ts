@@ -1,3 +1,4 @@
+import { settleLate } from '../../domain/deliveries/lateResult.ts';
 import { settle } from '../../domain/deliveries/settlement.ts';
 import type { Settled, Settlement } from '../../domain/deliveries/settlement.ts';
 import type { Database } from '../../platform/database.ts';
@@ -85,6 +86,8 @@ export class Settler {
       try {
         const settlements = batch.map((waiting) => waiting.settlement);
         const settled = await settle(this.#options.database.sql, settlements);
+        const unapplied = settlements.filter(({ deliveryId }) => !settled.applied.has(deliveryId));
+        if (unapplied.length > 0) await this.#settleLate(unapplied);
         for (const { done } of batch) done();
         this.#options.onSettled(settled, settlements);
         return;
@@ -95,6 +98,16 @@ export class Settler {
           this.#options.log.warn({ err: error, results: batch.length }, 'could not settle; trying again');
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
+    }
+  }
+
+  /** A delivery that was cancelled has its end: whatever is wrong here holds up nobody else. */
+  async #settleLate(unapplied: readonly Settlement[]): Promise<void> {
+    try {
+      const settled = await settleLate(this.#options.database, unapplied);
+      if (settled) this.#options.onSettled(settled, []);
+    } catch (error) {
+      this.#options.log.warn({ err: error, results: unapplied.length }, 'late results could not be written down');
     }
   }
 
