@@ -353,7 +353,17 @@ export const startProgram = async (config: Config): Promise<Program> => {
     if (config.roles.has('receiver')) {
       const { tenantSlug, publicUrl, maxBodyBytes, headerPrefix } = config;
       routes.push(
-        ...createReceivers({ inbound, tenantSlug, publicUrl, maxBodyBytes, headerPrefix, clientOf, metrics, log }),
+        ...createReceivers({
+          inbound,
+          tenantSlug,
+          publicUrl,
+          maxBodyBytes,
+          headerPrefix,
+          clientOf,
+          isDatabaseReachable: databaseProbe(url),
+          metrics,
+          log,
+        }),
       );
     }
 

@@ -349,6 +349,28 @@ describe('verification', () => {
     }
   });
 
+  it('goes by the address that trusted proxies forward, and by no other', async () => {
+    const auth = { type: 'IP_ALLOWLIST', config: { cidrs: ['192.0.2.0/24', '2001:db8::/32'] } };
+    const { id, slugUrl } = await inbound.create({ auth });
+    const behind = await startTestProgram(scene.database.url, {
+      HOOKGRAPH_ROLES: 'receiver',
+      HOOKGRAPH_TRUSTED_PROXIES: '127.0.0.0/8,198.51.100.0/24',
+    });
+    const there = slugUrl.replace(scene.program.url, behind.url);
+    const from = async (url: string, chain: string) => (await post(url, '{}', { 'x-forwarded-for': chain })).status;
+    expect(await from(slugUrl, '192.0.2.7')).toBe(401);
+    expect(await from(there, '192.0.2.7')).toBe(200);
+    expect(await from(there, '203.0.113.5, 192.0.2.7, 198.51.100.1')).toBe(200);
+    expect(await from(there, '[2001:db8::7]:4711')).toBe(200);
+    expect(await from(there, '192.0.2.7, 203.0.113.5')).toBe(401);
+    expect(await from(there, 'nonsense')).toBe(401);
+    await behind.stop();
+    const ips = (await inbound.deliveries({ inboundWebhookId: id, dispatchStatus: ['DISPATCHED'] })).map(
+      ({ sourceIp }) => sourceIp,
+    );
+    expect(ips).toEqual(['2001:db8::7', '192.0.2.7', '192.0.2.7']);
+  });
+
   it('is not for a process without the role', async () => {
     const api = await startTestProgram(scene.database.url, { HOOKGRAPH_ROLES: 'api' });
     const { slugUrl } = await inbound.create();

@@ -326,8 +326,7 @@ describe('a payload', () => {
     const { id } = await inbound.create();
     await inbound.update(id, { isActive: false });
     const body = '{"a": 1}\n';
-    const check = (headers: object, inboundWebhookId: string | null = id) =>
-      inbound.verify({ inboundWebhookId, body, headers });
+    const check = (headers: object, inboundWebhookId = id) => inbound.verify({ inboundWebhookId, body, headers });
     expect(await check({ 'X-Signature': sign(body) })).toEqual({ valid: true, authStatus: 'VERIFIED', reason: null });
     expect(await check({ 'X-Signature': sign('other') })).toMatchObject({
       valid: false,
@@ -360,6 +359,30 @@ describe('a payload', () => {
       expect(await inbound.verify(input)).toMatchObject({ valid: true });
     }
   });
+});
+
+it('asks for the scopes of the inbound direction, apart from reading, writing and replaying', async () => {
+  const { id, slugUrl } = await inbound.create();
+  const { json } = await post(slugUrl);
+  const withScopes = async (...scopes: string[]) => {
+    const { apiKeyCreate } = await scene.tenant.graphql(
+      `mutation ($input: ApiKeyInput!) { apiKeyCreate(input: $input) { ... on ApiKeyCreateSuccess { secret } } }`,
+      { input: { name: scopes.join(' '), scopes } },
+    );
+    return inboundOf(tenantOf(scene.program, apiKeyCreate.secret));
+  };
+  const [reader, writer, replayer] = [
+    await withScopes('INBOUND_READ', 'DELIVERIES_READ'),
+    await withScopes('INBOUND_READ', 'DELIVERIES_READ', 'INBOUND_WRITE'),
+    await withScopes('INBOUND_READ', 'DELIVERIES_READ', 'INBOUND_REPLAY'),
+  ];
+  expect(await reader.webhook(id)).toMatchObject({ id });
+  await expect(reader.update(id, { name: 'No' })).rejects.toThrow(/FORBIDDEN/);
+  await expect(reader.test(id, {})).rejects.toThrow(/FORBIDDEN/);
+  expect((await writer.test(id, {})).delivery).toMatchObject({ isTest: true });
+  await expect(writer.replay(json.delivery_id)).rejects.toThrow(/FORBIDDEN/);
+  expect((await replayer.replay(json.delivery_id)).delivery).toMatchObject({ isReplay: true });
+  await expect((await withScopes('WEBHOOKS_READ')).deliveries()).rejects.toThrow(/FORBIDDEN/);
 });
 
 it('tells which senders it knows', async () => {

@@ -48,3 +48,21 @@ const probe = async (url: string): Promise<boolean> => {
     client.end().catch(() => undefined);
   }
 };
+
+/** What still runs then asks whether the database does. With the probe's 2 s that is within 5 s. */
+const SUSPECT_AFTER_MS = 2_800;
+const PROBE_AGAIN_MS = 2_000;
+
+/** Settles as `work` does; or, when that takes long because the database is away, rejects with what `isDatabaseOutage` knows. */
+export const unlessAway = <T>(work: Promise<T>, isReachable: () => Promise<boolean>): Promise<T> =>
+  new Promise<T>((resolve, reject) => {
+    const ask = async (): Promise<void> => {
+      if (await isReachable()) timer = setTimeout(() => void ask(), PROBE_AGAIN_MS);
+      else reject(Object.assign(new Error('the database does not answer'), { code: CONNECTION_FAILURE }));
+    };
+    let timer = setTimeout(() => void ask(), SUSPECT_AFTER_MS);
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+
+/** `connection_failure`, as PostgreSQL calls it. */
+const CONNECTION_FAILURE = '08006';

@@ -10,7 +10,7 @@ import { pathOf, sendError } from '../platform/httpServer.ts';
 import type { Route } from '../platform/httpServer.ts';
 import type { Logger } from '../platform/logs.ts';
 import type { Metrics } from '../platform/metrics.ts';
-import { isDatabaseOutage } from '../platform/outage.ts';
+import { isDatabaseOutage, unlessAway } from '../platform/outage.ts';
 import { SandboxUnavailableError } from '../platform/sandbox/sandbox.ts';
 import { addressOf, ID_PREFIX, LINEAR_PATH, SLUG_PREFIX } from './address.ts';
 import * as answers from './answer.ts';
@@ -28,6 +28,8 @@ export interface ReceiversOptions {
   readonly publicUrl: string | null;
   readonly maxBodyBytes: number;
   readonly clientOf: (request: IncomingMessage) => ClientAddress;
+  /** Answers within 2 s; see `databaseProbe`. */
+  readonly isDatabaseReachable: () => Promise<boolean>;
   readonly metrics: Metrics;
   readonly log: Logger;
 }
@@ -100,7 +102,7 @@ export const createReceivers = (options: ReceiversOptions): Route[] => {
       return refuseUnread(address, withBody(Buffer.alloc(0)), 'too_large', answers.TOO_LARGE, elapsedMs);
     }
     try {
-      return await reception.receive(address, withBody(body), elapsedMs);
+      return await unlessAway(reception.receive(address, withBody(body), elapsedMs), options.isDatabaseReachable);
     } catch (error) {
       if (isDatabaseOutage(error)) log.warn({ err: error }, 'a request could not be kept: the database is away');
       else if (error instanceof SandboxUnavailableError) log.warn({ err: error }, 'a request could not be read now');

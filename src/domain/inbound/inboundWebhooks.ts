@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { LockMode, UniqueConstraintViolationException } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../../platform/database.ts';
@@ -43,8 +44,9 @@ export interface InboundWebhooksOptions {
 }
 
 const MAX_OVERLAP_SECONDS = 604_800;
-/** Numbers that are tried behind a slug that was made from a name. */
-const SLUG_TRIES = 1_000;
+/** A slug that is made from a name gets a number behind it where it is taken; where many are, one by chance. */
+const SMALL_NUMBERS = 20;
+const SLUG_TRIES = 30;
 
 /**
  * What changes inbound webhooks. Every change is one transaction that locks the webhook's row, so that changes made at once
@@ -291,7 +293,8 @@ const insertWithFreeSlug = async (
 ): Promise<InboundWebhook> => {
   for (let number = 1; ; number++) {
     try {
-      return await insert(number === 1 ? slug : numberedSlug(slug, number));
+      const suffix = number <= SMALL_NUMBERS ? number : randomInt(1_000_000_000);
+      return await insert(number === 1 ? slug : numberedSlug(slug, suffix));
     } catch (error) {
       if (number === SLUG_TRIES) refuseTakenSlug(error);
       if (!(error instanceof UniqueConstraintViolationException)) throw error;
