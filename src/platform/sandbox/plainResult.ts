@@ -4,27 +4,51 @@ export const MAX_RESULT_CHARACTERS = 1_048_576;
 export class ResultTooLarge extends Error {}
 
 /**
- * What an expression resulted in, as JSON text; undefined where there is nothing. Functions are nothing, as
- * numbers that JSON doesn't know are null. Throws ResultTooLarge, before a small structure that holds the same thing many times over is
+ * What an expression resulted in, as JSON text; undefined where there is nothing. Functions are nothing, as numbers that
+ * JSON doesn't know are null. Throws ResultTooLarge, before a small structure that holds the same thing many times over is
  * written out.
  */
 export const toJson = (value: unknown): string | undefined => {
-  let characters = 0;
-  // A member is at least its name, quotes, colon and comma; an item of a list a comma; and whatever it is another one.
-  const text = JSON.stringify(value, function (this: unknown, key, part: unknown) {
-    if (isFunctionValue(part)) return undefined;
-    characters += (Array.isArray(this) ? 1 : key.length + 4) + (typeof part === 'string' ? part.length + 2 : 1);
-    if (characters > MAX_RESULT_CHARACTERS) throw new ResultTooLarge();
-    return part;
-  }) as string | undefined;
+  const measure: Measure = { characters: 0, hasFunctions: false };
+  add(measure, value);
+  // A replacer costs as much as everything else together.
+  const text = (
+    measure.hasFunctions
+      ? JSON.stringify(value, (_key, part: unknown) => (isFunctionValue(part) ? undefined : part))
+      : JSON.stringify(value)
+  ) as string | undefined;
   if (text !== undefined && text.length > MAX_RESULT_CHARACTERS) throw new ResultTooLarge();
   return text;
+};
+
+interface Measure {
+  /** What its text has at least. */
+  characters: number;
+  hasFunctions: boolean;
+}
+
+const add = (measure: Measure, value: unknown): void => {
+  measure.characters += typeof value === 'string' ? value.length + 2 : 1;
+  if (measure.characters > MAX_RESULT_CHARACTERS) throw new ResultTooLarge();
+  if (isFunctionValue(value)) {
+    measure.hasFunctions = true;
+  } else if (Array.isArray(value)) {
+    for (const item of value) {
+      measure.characters += 1;
+      add(measure, item);
+    }
+  } else if (typeof value === 'object' && value !== null) {
+    for (const key of Object.keys(value)) {
+      measure.characters += key.length + 4;
+      add(measure, (value as Record<string, unknown>)[key]);
+    }
+  }
 };
 
 /** JSONata's own functions are objects; what only looks like one came from the input and stays. */
 const isFunctionValue = (value: unknown): boolean => {
   if (typeof value === 'function') return true;
-  if (typeof value !== 'object' || value === null) return false;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   const { implementation, environment } = value as { implementation?: unknown; environment?: { lookup?: unknown } };
   return typeof implementation === 'function' || typeof environment?.lookup === 'function';
 };
