@@ -317,6 +317,20 @@ describe('children', () => {
     }
   });
 
+  it('stay when their whole group is told to stop: their parent drains', async () => {
+    const sandbox = make({ size: 1 });
+    try {
+      const before = childrenOf(process.pid);
+      await sandbox.evaluateAll('a', ['1 + 1'], '{}');
+      const own = childrenOf(process.pid).filter((pid) => !before.includes(pid));
+      for (const pid of own) for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.kill(pid, signal);
+      for (let n = 0; n < 20; n++) expect(values(await sandbox.evaluateAll('a', ['1 + 1'], '{}'))).toEqual([2]);
+      expect(childrenOf(process.pid).filter((pid) => !before.includes(pid))).toEqual(own);
+    } finally {
+      await sandbox.close();
+    }
+  });
+
   it('are gone once a busy sandbox is closed', async () => {
     const before = childrenOf(process.pid);
     const sandbox = make({ deadlineMs: 10_000 });

@@ -128,6 +128,9 @@ const watchParent = (): void => {
 };
 
 process.on('disconnect', () => process.exit());
+// Told to the whole group by a terminal, a supervisor: the parent drains, and needs its children for that. It ends them.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+
 watchParent();
 closeIntrinsics();
 // The first evaluation compiles half the library; it is not to be charged to a user's deadline.
