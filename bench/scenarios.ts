@@ -1,4 +1,5 @@
 import { bulk } from './bulk.ts';
+import { history } from './history.ts';
 import { inbound } from './inbound.ts';
 import type { Figure } from './run.ts';
 import { progress, sleep } from './stage.ts';
@@ -329,4 +330,5 @@ export const scenarios: Readonly<Record<string, (stage: Stage) => Promise<Figure
   survival,
   bulk,
   inbound,
+  history,
 };

@@ -27,6 +27,8 @@ export interface ReceiverStatistics {
 
 export interface ProgramProcess {
   readonly child: ChildProcess;
+  /** Of its GraphQL. */
+  readonly address: string;
   readonly graphql: <T>(query: string, variables?: object) => Promise<T>;
 }
 
@@ -40,14 +42,15 @@ export const sleep = (ms: number): Promise<void> => new Promise((resolve) => set
  */
 export class Stage {
   readonly sql: Client;
-  readonly #url: string;
+  /** Of the database. */
+  readonly url: string;
   readonly #receiver: ChildProcess;
   readonly #port: number;
   readonly #programs: ChildProcess[] = [];
   readonly #close: () => Promise<void>;
 
   private constructor(url: string, sql: Client, receiver: ChildProcess, port: number, close: () => Promise<void>) {
-    this.#url = url;
+    this.url = url;
     this.sql = sql;
     this.#receiver = receiver;
     this.#port = port;
@@ -74,12 +77,12 @@ export class Stage {
     await this.#close();
   }
 
-  async start(roles = 'api,worker'): Promise<ProgramProcess> {
+  async start(roles = 'api,worker', databaseUrl = this.url): Promise<ProgramProcess> {
     const child = spawn(process.execPath, ['--max-semi-space-size=64', 'src/main.ts'], {
       cwd: new URL('..', import.meta.url),
       env: {
         PATH: process.env['PATH'],
-        DATABASE_URL: this.#url,
+        DATABASE_URL: databaseUrl,
         PORT: '0',
         HOOKGRAPH_ROLES: roles,
         HOOKGRAPH_API_KEY: KEY,
@@ -98,7 +101,11 @@ export class Stage {
       child.on('exit', (code) => reject(new Error(`the program ended with ${code}`)));
     });
     const client = new GraphQLClient(address, { headers: { 'X-API-Key': KEY } });
-    return { child, graphql: (query, variables = {}) => client.request(query, variables as Record<string, unknown>) };
+    return {
+      child,
+      address,
+      graphql: (query, variables = {}) => client.request(query, variables as Record<string, unknown>),
+    };
   }
 
   async stop(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
@@ -110,7 +117,7 @@ export class Stage {
 
   /** The address of a server to compare with; one that inserts a row for each request where asked for. */
   async plainServer(inserts: boolean): Promise<string> {
-    const child = fork(new URL('plainServer.ts', import.meta.url), inserts ? [this.#url] : []);
+    const child = fork(new URL('plainServer.ts', import.meta.url), inserts ? [this.url] : []);
     this.#programs.push(child);
     const { port } = await message<{ port: number }>(child);
     return `http://127.0.0.1:${port}/`;
