@@ -141,6 +141,9 @@ describe('a sandbox', () => {
     const numbers = Array.from({ length: 200_000 }, () => 1);
     expect((await one('{"n": n}', { n: numbers })).ok).toBe(true);
     expect(await one('{"n": n, "m": n, "o": n}', { n: numbers })).toMatchObject({ code: 'TOO_LARGE' });
+    const large = JSON.stringify({ a: 1, s: 'x'.repeat(1_100_000) });
+    expect(values(await sandbox.evaluateAll(TENANT, ['a', 's'], large))).toEqual([1, 'TOO_LARGE']);
+    expect(values(await sandbox.evaluateMany(TENANT, 's', ['{"s": 1}', large]))).toEqual([1, 'TOO_LARGE']);
     const unfold = '($d := function($v, $n) { $n = 0 ? $v : $d({"a": $v, "b": $v}, $n - 1) }; $d("x", 40))';
     expect(await one(unfold)).toMatchObject({ code: 'TOO_LARGE' });
     expect(values(await sandbox.evaluateAll(TENANT, ['a+1'], `"${'x'.repeat(2_200_000)}"`))).toEqual(['TOO_LARGE']);
@@ -386,13 +389,17 @@ describe('a simple path', () => {
   const path = fc
     .tuple(fc.constantFrom('', '$.', '$$.'), fc.array(name, { minLength: 1, maxLength: 4 }))
     .map(([root, names]) => root + names.join('.'));
-  const expression = fc.oneof(
+  const term = fc.oneof(
     path,
     path,
     literal,
     fc.constantFrom('$', '$$', ' $ ', '\n$$'),
     fc.tuple(path, fc.constantFrom(' = ', '=', '!=', ' != '), literal).map((parts) => parts.join('')),
   );
+  const joined = fc
+    .tuple(term, fc.array(fc.tuple(fc.constantFrom(' and ', ' or ', '\tand\n'), term), { minLength: 1, maxLength: 3 }))
+    .map(([first, rest]) => first + rest.flat().join(''));
+  const expression = fc.oneof(term, joined);
 
   it('means exactly what it means to JSONata', async () => {
     await fc.assert(
@@ -402,7 +409,7 @@ describe('a simple path', () => {
         const expected: unknown = await jsonata(text).evaluate(structuredClone(value));
         expect(JSON.stringify(simple!(value)), text).toEqual(JSON.stringify(expected));
       }),
-      { numRuns: 3_000 },
+      { numRuns: 5_000 },
     );
   });
 
@@ -430,6 +437,9 @@ describe('a simple path', () => {
         'and',
         'null',
         'true',
+        'or',
+        ' or ',
+        ' and ',
         '&',
         '\\',
         '/',

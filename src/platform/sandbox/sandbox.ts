@@ -3,7 +3,7 @@ import type { Logger } from '../logs.ts';
 import type { Metrics } from '../metrics.ts';
 import { failure } from './messages.ts';
 import type { EvaluationFailure, Job, Task, TaskResult } from './messages.ts';
-import { isTruthy } from './plainResult.ts';
+import { isTruthy, MAX_RESULT_CHARACTERS } from './plainResult.ts';
 import { Pool } from './pool.ts';
 import { parseSimplePath } from './simplePath.ts';
 import { Strikes } from './strikes.ts';
@@ -154,7 +154,7 @@ export const createSandbox = (options: SandboxOptions): Sandbox => {
     },
     evaluateAll: async (tenantId, expressions, input) => {
       const paths = expressions.map(parseSimplePath);
-      if (paths.every((path) => path !== null) && !refusal('', input)) {
+      if (paths.every((path) => path !== null) && isSmall(input)) {
         const parsed = parseInput(input);
         return counted(paths.map((path) => (parsed.ok ? plain(path(parsed.value)) : parsed)));
       }
@@ -163,14 +163,14 @@ export const createSandbox = (options: SandboxOptions): Sandbox => {
     },
     evaluateMany: async (tenantId, expression, inputs) => {
       const path = parseSimplePath(expression);
-      if (!path) {
+      if (!path || !inputs.every(isSmall)) {
         const tasks = inputs.map((_, input) => ({ expression, input }));
         return counted((await run(tenantId, tasks, inputs)).map(evaluationOf));
       }
       const results: Evaluation[] = [];
       let characters = 0;
       for (const input of inputs) {
-        const parsed = refusal('', input) ?? parseInput(input);
+        const parsed = parseInput(input);
         results.push(parsed.ok ? plain(path(parsed.value)) : parsed);
         characters += input.length;
         if (characters < CHARACTERS_PER_TURN) continue;
@@ -187,6 +187,9 @@ const refusal = (expression: string, input: string): EvaluationFailure | undefin
   if (expression.length > MAX_EXPRESSION_CHARACTERS) return TOO_LONG;
   return input.length > MAX_INPUT_CHARACTERS ? TOO_LARGE : undefined;
 };
+
+/** Small enough for this process; and nothing that is found in it is too large as a result. */
+const isSmall = (input: string): boolean => input.length <= MAX_RESULT_CHARACTERS;
 
 const indexesOf = (results: readonly (TaskResult | undefined)[]): number[] =>
   results.flatMap((result, index) => (result === undefined ? [index] : []));

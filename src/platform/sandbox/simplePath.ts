@@ -1,4 +1,4 @@
-import { DEEPEST_NESTING, looksLikeFunction } from './plainResult.ts';
+import { DEEPEST_NESTING, isTruthy, looksLikeFunction } from './plainResult.ts';
 
 /** A word, or anything in backticks. */
 const NAME = '[A-Za-z_][A-Za-z0-9_]*|`[^`]+`';
@@ -11,15 +11,38 @@ const STRING = /^(?:'[^'\\]*'|"[^"\\]*")$/;
 const COMPARISON = /^(.*?[^!\s])\s*(!?=)\s*(\S.*)$/s;
 const MAX_SIMPLE_CHARACTERS = 512;
 
+/** Texts and backticks whole, words with the path that they stand in, anything else by itself. */
+const TOKEN = /'[^'\\]*'|"[^"\\]*"|`[^`]+`|[\w$.]+|[^]/g;
+
 /**
- * What most expressions are, `data.id`, `$.x`, `'text'`, `$`, or such a path compared with a literal
- * (`data.type = 'x'`), as a function that does exactly what JSONata does; null for anything else. It takes what
- * JSON.parse returns and needs no child: its work is bounded by the size of its input. Arrays nested deeper than 1,000 are
- * nothing to it.
+ * What most expressions are, `data.id`, `$.x`, `'text'`, `$`, such a path compared with a literal (`data.type = 'x'`), and
+ * those joined by `and` and `or`, as a function that does exactly what JSONata does; null for anything else. It takes what
+ * JSON.parse returns, never throws, and needs no child: its work is bounded by the size of its input. Arrays nested deeper than 1,000
+ * are nothing to it.
  */
 export const parseSimplePath = (expression: string): ((input: unknown) => unknown) | null => {
   if (expression.length > MAX_SIMPLE_CHARACTERS) return null;
-  const text = expression.replaceAll(/^[ \t\r\n]+|[ \t\r\n]+$/g, '');
+  const alternatives = splitAt(expression.match(TOKEN) ?? [], 'or').map((tokens) =>
+    splitAt(tokens, 'and').map((term) => parseTerm(term.join('').replaceAll(/^[ \t\r\n]+|[ \t\r\n]+$/g, ''))),
+  );
+  if (!alternatives.every((terms): terms is Evaluate[] => terms.every((term) => term !== null))) return null;
+  const [first] = alternatives;
+  if (alternatives.length === 1 && first!.length === 1) return first![0]!;
+  return (input) => alternatives.some((terms) => terms.every((term) => isTruthy(term(input))));
+};
+
+type Evaluate = (input: unknown) => unknown;
+
+const splitAt = (tokens: readonly string[], word: string): string[][] => {
+  const parts: string[][] = [[]];
+  for (const token of tokens) {
+    if (token === word) parts.push([]);
+    else parts.at(-1)!.push(token);
+  }
+  return parts;
+};
+
+const parseTerm = (text: string): Evaluate | null => {
   const single = parseLiteral(text) ?? parsePath(text);
   if (single) return single;
 
@@ -48,7 +71,7 @@ const parseLiteral = (text: string): (() => unknown) | null => {
   return text === 'null' ? () => null : null;
 };
 
-const parsePath = (text: string): ((input: unknown) => unknown) | null => {
+const parsePath = (text: string): Evaluate | null => {
   const [, alone, start, steps] = PATH.exec(text) ?? [];
   if (alone !== undefined) return ROOTS[alone as keyof typeof ROOTS];
   if (steps === undefined) return null;
