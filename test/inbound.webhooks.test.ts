@@ -437,6 +437,8 @@ describe('a test', () => {
     expect(await inbound.test(id, {}, 'x')).toMatchObject({ code: 'BAD_REQUEST', path: ['headers'] });
     expect(await inbound.test(id, {}, { 'a b': '' })).toMatchObject({ code: 'BAD_REQUEST' });
     expect(await inbound.test(id, 'x'.repeat(1_048_576))).toMatchObject({ code: 'BAD_REQUEST', path: ['body'] });
+    const deep: unknown = JSON.parse(`${'['.repeat(2_000)}${']'.repeat(2_000)}`);
+    expect(await inbound.test(id, deep)).toMatchObject({ code: 'BAD_REQUEST', path: ['body'] });
     expect(await inbound.test('wh_01h455vb4pex5vsknk084sn02q', {})).toMatchObject({ code: 'NOT_FOUND' });
   });
 });

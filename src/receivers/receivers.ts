@@ -37,7 +37,7 @@ export interface ReceiversOptions {
 /** Of requests that could not prove anything, by the network that they come from. */
 const REFUSALS = { burst: 12_000, perMinute: 12_000 };
 const WATCHED_NETWORKS = 50_000;
-/** Of all bodies that are being read, whatever their number. */
+/** Of all bodies that are not answered yet, whatever their number. */
 const LEAST_HELD_BYTES = 134_217_728;
 const BODIES_HELD = 16;
 const METHODS = new Set(['POST', 'PUT', 'PATCH', 'GET']);
@@ -83,6 +83,7 @@ export const createReceivers = (options: ReceiversOptions): Route[] => {
   const receive = async (
     address: ReceiverAddress | null,
     request: IncomingMessage,
+    response: ServerResponse,
     client: ClientAddress,
   ): Promise<Received | null> => {
     const startedAt = performance.now();
@@ -95,7 +96,7 @@ export const createReceivers = (options: ReceiversOptions): Route[] => {
     if (isUnsupported(request)) {
       return refuseUnread(address, withBody(Buffer.alloc(0)), 'unsupported', answers.UNSUPPORTED, elapsedMs);
     }
-    const body = await bodies.read(request);
+    const body = await bodies.read(request, response);
     if (body === 'gone') return null;
     if (body === 'busy') return { answer: answers.UNAVAILABLE, outcome: 'unavailable' };
     if (body === 'too large') {
@@ -115,7 +116,7 @@ export const createReceivers = (options: ReceiversOptions): Route[] => {
     const address = addressOf(pathOf(request), options.tenantSlug);
     if (address === undefined) return sendError(response, 404, 'NOT_FOUND', 'There is nothing at this address.');
     const client = clientOf(request);
-    const received = await receive(address, request, client);
+    const received = await receive(address, request, response, client);
     if (received === null) return;
     answers.send(response, received.answer);
     discardBody(request);

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 
 /** The bytes of a body; or why there are none: it is larger than it may be, there is no room now, the client left. */
 export type BodyRead = Buffer | 'too large' | 'busy' | 'gone';
@@ -9,8 +9,8 @@ const LONGEST_DISCARD_MS = 10_000;
 const EMPTY = Buffer.alloc(0);
 
 /**
- * Reads bodies as they came, each up to a limit and all that are under way up to another: many large ones that trickle in
- * must not fill the memory.
+ * Reads bodies as they came, each up to a limit, and all that are not answered yet up to another: many large ones that trickle
+ * in, or wait for a slow database, must not fill the memory.
  */
 export class BodyReader {
   readonly #mostBytes: number;
@@ -23,7 +23,7 @@ export class BodyReader {
   }
 
   /** Never rejects. What is not read is for {@link discardBody}. */
-  read(request: IncomingMessage): Promise<BodyRead> {
+  read(request: IncomingMessage, response: ServerResponse): Promise<BodyRead> {
     const announced = Number(request.headers['content-length'] ?? 0);
     if (announced > this.#mostBytes) return Promise.resolve('too large');
     if (announced === 0 && request.headers['transfer-encoding'] === undefined) {
@@ -33,9 +33,14 @@ export class BodyReader {
     return new Promise((resolve) => {
       const chunks: Buffer[] = [];
       let size = 0;
+      const release = (): void => {
+        this.#held -= size;
+        size = 0;
+      };
+      response.once('close', release);
       const done = (result: BodyRead): void => {
         request.off('data', take).off('end', end).off('close', leave).off('error', leave);
-        this.#held -= size;
+        if (typeof result === 'string') release();
         resolve(result);
       };
       const take = (chunk: Buffer): void => {
@@ -45,7 +50,7 @@ export class BodyReader {
         if (size > this.#mostBytes) done('too large');
         else if (this.#held > this.#mostHeld) done('busy');
       };
-      const end = (): void => done(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size));
+      const end = (): void => done(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
       const leave = (): void => done('gone');
       request.on('data', take).on('end', end).on('close', leave).on('error', leave);
     });

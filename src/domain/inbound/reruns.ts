@@ -82,10 +82,7 @@ export class Reruns {
     headers: unknown,
   ): Promise<InboundDeliveryRecord> {
     const given = recordable(headers);
-    const text = Buffer.from(JSON.stringify(body ?? null));
-    if (text.length > this.#options.maxBodyBytes || isTooDeep(text)) {
-      throw new ValidationError('The body is larger or deeper than a receiver takes.', ['body']);
-    }
+    const text = bodyText(body, this.#options.maxBodyBytes);
     const receiver = await this.#receiver(tenantId, webhookId);
     return this.#run(receiver, {
       method: 'POST',
@@ -203,6 +200,19 @@ export class Reruns {
     return status === 'PENDING' ? row!.due_at : null;
   }
 }
+
+const bodyText = (body: unknown, maxBytes: number): Buffer => {
+  const refusal = new ValidationError('The body is larger or deeper than a receiver takes.', ['body']);
+  let text: Buffer;
+  try {
+    text = Buffer.from(JSON.stringify(body ?? null));
+  } catch (error) {
+    // It nests deeper than JSON.stringify can follow.
+    throw error instanceof RangeError ? refusal : error;
+  }
+  if (text.length > maxBytes || isTooDeep(text)) throw refusal;
+  return text;
+};
 
 /** Headers of a made-up request; credentials among them are masked like those of a real one. */
 const recordable = (headers: unknown): Readonly<Record<string, string>> =>
