@@ -136,7 +136,8 @@ export interface ReceiptsOptions {
 
 /**
  * Keeps what was received. Requests that come while a commit runs share the next one, up to 100 of them or 4 MiB; none
- * waits while no commit runs. Where a shared commit fails for what is in it, each of its requests is tried alone, so that nobody fails for another.
+ * waits while no commit runs. Where a shared commit fails for what is in it, each of its requests is tried alone, so that
+ * nobody fails for another.
  */
 export class Receipts {
   readonly #options: ReceiptsOptions;
@@ -202,7 +203,7 @@ export class Receipts {
 }
 
 /** Class 22 is a value that PostgreSQL doesn't take, 23 one that contradicts what is there; nothing else is one request's fault. */
-const isRefusedData = (error: unknown): boolean => /^2[23]/.test((error as { code?: string }).code ?? '');
+export const isRefusedData = (error: unknown): boolean => /^2[23]/.test((error as { code?: string }).code ?? '');
 
 const write = (sql: Sql, receipts: readonly NewReceipt[]): Promise<ReceiptRow[]> =>
   sql.query<ReceiptRow>(RECEIVE, [

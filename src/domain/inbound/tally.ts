@@ -4,6 +4,7 @@ import { newId } from '../../platform/ids.ts';
 import type { Logger } from '../../platform/logs.ts';
 import type { DispatchStatus } from './inboundDelivery.ts';
 import type { InboundChange } from './inboundFeed.ts';
+import { isRefusedData } from './receipts.ts';
 import type { AuthStatus } from './verification/verification.ts';
 
 /** Why a request to a webhook that exists was refused; each is a column of `inbound_counter`. */
@@ -102,8 +103,8 @@ export interface TallyOptions {
 
 /**
  * Counts what a process receives and refuses, in memory, and writes it once a second: a flood costs an addition each.
- * Of each webhook and cause the first 20 refusals a minute are recorded too, and the first 20 handshakes. A process that is killed loses the
- * counts, and the refusals, of its last second; what was accepted is never among that.
+ * Of each webhook and cause the first 20 refusals a minute are recorded too, and the first 20 handshakes. A process that
+ * is killed loses the counts, and the refusals, of its last second; what was accepted is never among that.
  */
 export class Tally {
   readonly #options: TallyOptions;
@@ -202,11 +203,13 @@ export class Tally {
   }
 
   async #record(records: readonly Recorded[]): Promise<void> {
-    const { database, mend } = this.#options;
+    const { database, log, mend } = this.#options;
     const values = [JSON.stringify(records.map(inputRow))];
     await database.sql.query(RECORD_BODYLESS, values).catch(async (error: unknown) => {
-      if (!(await mend(error))) throw error;
-      await database.sql.query(RECORD_BODYLESS, values);
+      if (await mend(error)) await database.sql.query(RECORD_BODYLESS, values);
+      else if (!isRefusedData(error)) throw error;
+      // Trying for ever would keep the counts from being written.
+      else log.error({ err: error, records: records.length }, 'records of refused requests are left out');
     });
   }
 
