@@ -91,4 +91,28 @@ describe('an operation on many deliveries', () => {
     expect(new Set(receiver.requests.map(({ body }) => JSON.parse(body).data.n)).size).toBe(COUNT);
     expect(receiver.requests).toHaveLength(COUNT);
   }, 120_000);
+
+  it('is refused while twenty of the tenant run already, and for nobody else', async () => {
+    const tenant = tenantOf(api);
+    await tenant.publish('ticket.created');
+    const { id } = await tenant.createWebhook(receiver.url, ['ticket.created']);
+    const bulk = bulkOf(tenant);
+    const started: Operation[] = [];
+    for (let n = 0; n < 20; n++) started.push(await bulk.recover(id, new Date(0)));
+    expect(started.every(({ status }) => status === 'RUNNING')).toBe(true);
+    expect(await bulk.recover(id, new Date(0))).toMatchObject({ code: 'CONFLICT' });
+    const { tenantCreate } = await tenant.graphql(
+      `mutation { tenantCreate(input: { slug: "other" }) { ... on TenantCreateSuccess { secret } } }`,
+    );
+    const other = tenantOf(api, tenantCreate.secret);
+    await other.publish('ticket.created');
+    const theirs = await other.createWebhook(receiver.url, ['ticket.created']);
+    expect(await bulkOf(other).recover(theirs.id, new Date(0))).toMatchObject({ status: 'RUNNING', total: 1 });
+    await bulk.callOff(started[0]!.id);
+    expect(await bulk.recover(id, new Date(0))).toMatchObject({ status: 'RUNNING' });
+    await worker();
+    const ended = await Promise.all(started.map((operation) => bulk.ended(operation, 30_000)));
+    expect(ended.reduce((sum, { succeeded }) => sum + succeeded, 0)).toBeLessThanOrEqual(1);
+    await until('once for each tenant', () => receiver.requests.length === 2);
+  }, 60_000);
 });
