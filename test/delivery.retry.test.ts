@@ -21,10 +21,12 @@ const retry = async (id: string): Promise<any> =>
 
 const feedCursor = async (): Promise<string> => (await followFeed(scene.program, null, () => true)).batches[0]!.cursor;
 
-const told = async (after: string, deliveryId: string, count: number): Promise<FeedEvent[]> =>
-  until(`${count} changes in the feed`, async () => {
+/** Waits until the feed ends with these statuses of a delivery; what came before the cursor may be told late. */
+const told = async (after: string, deliveryId: string, statuses: readonly string[]): Promise<FeedEvent[]> =>
+  until(`${statuses.join(', ')} in the feed`, async () => {
     const events = (await pollFeed(scene.program, after)).filter((event) => event.deliveryId === deliveryId);
-    return events.length >= count ? events : null;
+    const last = events.slice(-statuses.length);
+    return last.map(({ status }) => status).join() === statuses.join() ? last : null;
   });
 
 /** A webhook with one delivery that was abandoned after as many attempts as the schedule gives. */
@@ -61,10 +63,8 @@ describe('a delivery that is sent again', () => {
     expect(second!.headers['x-alga-delivery-id']).toBe(delivery.id);
     expect(second!.headers['webhook-id']).toBe(first!.headers['webhook-id']);
     expect(second!.headers['x-alga-delivery-attempt']).toBe('2');
-    expect((await told(cursor, delivery.id, 2)).map(({ status, attemptNumber }) => [status, attemptNumber])).toEqual([
-      ['RETRYING', 1],
-      ['DELIVERED', 2],
-    ]);
+    const events = await told(cursor, delivery.id, ['RETRYING', 'DELIVERED']);
+    expect(events.map(({ attemptNumber }) => attemptNumber)).toEqual([1, 2]);
   });
 
   it('has its whole retry schedule before it again', async () => {
@@ -110,7 +110,7 @@ describe('a delivery that is sent again', () => {
     await tenant.update(webhookId, { status: 'PAUSED' });
     const cursor = await feedCursor();
     expect(await retry(delivery.id)).toMatchObject({ delivery: { status: 'HELD', nextAttemptAt: null } });
-    expect((await told(cursor, delivery.id, 1))[0]).toMatchObject({ status: 'HELD' });
+    await told(cursor, delivery.id, ['HELD']);
     expect(receiver.requests).toHaveLength(1);
     await tenant.update(webhookId, { isActive: true });
     await tenant.reached(webhookId, 'DELIVERED');
