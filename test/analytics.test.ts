@@ -254,6 +254,11 @@ describe('a timeline', () => {
       path: ['range', 'from'],
     });
     expect(await refused(`(range: { from: "${ago(-5)}" })`)).toMatchObject({ path: ['range', 'from'] });
+    for (const range of ['from: "9000-01-01T00:00:00Z", to: "9000-01-02T00:00:00Z"', 'to: "9999-12-31T00:00:00Z"']) {
+      expect(await refused(`(bucket: DAY, range: { ${range} })`)).toMatchObject({ code: 'BAD_REQUEST' });
+    }
+    expect(await refused('(range: { to: "0001-01-02T00:00:00Z" })')).toMatchObject({ code: 'BAD_REQUEST' });
+    expect(await refused('(bucket: DAY, range: { to: "0001-01-02T00:00:00Z" })')).toEqual({ analytics: { total: 0 } });
     expect(await refused(`(bucket: DAY, range: { from: "${ago(24 * 1_400)}" })`)).toEqual({ analytics: { total: 0 } });
   });
 });

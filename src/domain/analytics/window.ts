@@ -50,12 +50,12 @@ export const windowOf = (
   const from = range?.from
     ? minuteOf(range.from.getTime())
     : range
-      ? Math.min(firstMinute ?? to - 1, to - 1)
+      ? Math.min(firstMinute ?? beyondNow - 1, to - 1)
       : beyondNow - 1 - DEFAULT_MINUTES;
   if (range?.from && range.to && range.from >= range.to) {
     throw new ValidationError('This range has nothing in it: range.from has to be before range.to.', ['range', 'from']);
   }
-  if (from >= to) {
+  if (from >= Math.min(to, beyondNow)) {
     throw new ValidationError('This range has nothing in it: range.from is in the future.', ['range', 'from']);
   }
   const window = { from: widened(from, beyondNow, floorTo), to: widened(to, beyondNow, ceilTo), bucket };
