@@ -8,6 +8,7 @@ import { Migration0007Inbound } from './migrations/0007-inbound.ts';
 import { Migration0008Workflows } from './migrations/0008-workflows.ts';
 import { Migration0009Forwards } from './migrations/0009-forwards.ts';
 import { Migration0010Lists } from './migrations/0010-lists.ts';
+import { Migration0011TenantFacets } from './migrations/0011-tenant-facets.ts';
 import type { DatabaseSchema } from './src/platform/database.ts';
 import { Asset } from './src/domain/desk/asset.ts';
 import { Client } from './src/domain/desk/client.ts';
@@ -33,5 +34,6 @@ export const schema: DatabaseSchema = {
     Migration0008Workflows,
     Migration0009Forwards,
     Migration0010Lists,
+    Migration0011TenantFacets,
   ],
 };

@@ -69,10 +69,10 @@ from (
 ) as floors left join fitting on true
 order by fitting.id desc`;
 
-/** The facets that fit, of the owner $2: a webhook, or zeros for the tenant. */
+/** The tenant's facets that fit; a webhook ($2; zeros for the whole tenant) may have none of some. */
 const FACETS = `unnest(array(
   select f.facet from delivery_facet f
-  where f.tenant_id = $1 and f.webhook_id = $2::uuid
+  where f.tenant_id = $1 and $2::uuid is not null
     and ($5::text[] is null or f.status = any($5))
     and ${typeFits('f')}
     and ($8::boolean is null or f.is_test = $8)
@@ -199,7 +199,7 @@ interface Asked {
   readonly open: boolean;
   /** Whether not all of the owner's deliveries in the range fit. */
   readonly narrows: boolean;
-  /** $1 to $9; the owner of facets where no other is given. */
+  /** $1 to $9; $2 is the webhook, or zeros, where no owner is given. */
   values(tenantId: string, ownerId?: string): unknown[];
 }
 
