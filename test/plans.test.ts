@@ -27,6 +27,12 @@ import {
   findInboundDeliveries,
   listInboundDeliveries,
 } from '../src/domain/inbound/inboundHistory.ts';
+import {
+  dispatchesDueSince,
+  dispatchesWithWork,
+  READ_DISPATCHES,
+  SETTLE_DISPATCHES,
+} from '../src/domain/inbound/dispatch/openDispatches.ts';
 import { RECEIVE } from '../src/domain/inbound/receipts.ts';
 import { COUNT_REQUESTS, RECORD_BODYLESS } from '../src/domain/inbound/tally.ts';
 import { REMOVE_PUBLISHED, REMOVE_RECEIVED } from '../src/domain/retention/expiredKeys.ts';
@@ -190,6 +196,18 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
     values: ['[]', 1_000, ''],
     uses: /inbound_webhook_pkey[^]*inbound_key_pkey/,
   },
+  dispatches_read: {
+    statement: READ_DISPATCHES,
+    values: [webhook, 16],
+    uses: /inbound_open_due[^]*inbound_delivery_p\d+_pkey/,
+  },
+  dispatches_settle: {
+    statement: SETTLE_DISPATCHES,
+    values: ['[]', 1_000],
+    uses: /inbound_open_pkey[^]*inbound_delivery_p\d+_pkey/,
+  },
+  dispatches_due: await sentBy((sql) => dispatchesDueSince(sql, Date.now()), /inbound_open_next/),
+  dispatches_with_work: await sentBy((sql) => dispatchesWithWork(sql, [webhook]), /inbound_open_due/),
   record_bodyless: { statement: RECORD_BODYLESS, values: ['[]'], uses: /Function Scan on json_to_recordset/ },
   count_requests: { statement: COUNT_REQUESTS, values: ['[]'], uses: /inbound_counter_pkey/ },
   receiver_by_slug: {
@@ -408,6 +426,9 @@ it('every hot statement goes by its index alone, planned on empty tables, kept w
     `insert into inbound_delivery
        (id, tenant_id, webhook_id, received_at, auth_status, dispatch_status, method, path, headers, response_status, duration_ms)
      select id, $1, $2, now(), 'VERIFIED', 'DISPATCHED', 'POST', '/', '{}', 200, 1 from unnest($3::uuid[]) as t (id)`,
+    `insert into inbound_open (id, tenant_id, webhook_id, next_at, created_at, expires_at)
+     select id, $1, $2, now() - n * interval '1 ms', now(), now()
+     from unnest($3::uuid[]) with ordinality as t (id, n)`,
     `insert into inbound_webhook
        (id, tenant_id, name, slug, source, status, auth_type, auth_config, events, idempotency_window_seconds, handler_type,
         rate_limit_per_minute)
