@@ -131,6 +131,26 @@ describe('a webhook', () => {
     expect(numbers()).toEqual([0, 0, 1, 2]);
   });
 
+  it('goes on in strict order at once where the head that it waits for is cancelled', async () => {
+    const { tenant, receiver } = scene;
+    const [first, second] = [await tenant.registerType(), await tenant.registerType()];
+    receiver.answer = ({ body }) => ({ status: body.includes(`"${first}"`) ? 500 : 200 });
+    const { id } = await tenant.createWebhook(receiver.url, [first, second], {
+      ordering: 'STRICT',
+      retrySchedule: [3_600],
+    });
+    await tenant.publish(first);
+    await tenant.publish(second);
+    await tenant.reached(id, 'RETRYING');
+    const { deliveriesCancel } = await tenant.graphql(
+      `mutation ($filter: DeliveryFilter!) { deliveriesCancel(filter: $filter) { __typename } }`,
+      { filter: { webhookId: id, eventTypes: [first] } },
+    );
+    expect(deliveriesCancel.__typename).toBe('BulkOperationSuccess');
+    await tenant.reached(id, 'CANCELLED');
+    await tenant.reached(id, 'DELIVERED');
+  });
+
   it('gets its static headers, whose values are nowhere to be read', async () => {
     const { tenant, receiver } = scene;
     const type = await tenant.registerType();

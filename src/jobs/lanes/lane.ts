@@ -78,7 +78,9 @@ export class Lane {
 
   readonly #inHand = new Set<string>();
   /** Under strict order: the head waits until then. */
-  #headUntil = 0;
+  #headUntil: number;
+  /** Under strict order: a request of a holder that was taken for dead may be on its way until then. */
+  readonly #orphansUntil: number;
   #limiterAt: number;
   #liveInARow = 0;
   #readAfter = 0;
@@ -96,8 +98,8 @@ export class Lane {
     this.crashes = destination.crashes;
     this.#limiterAt = destination.limiterAt;
     this.#idleSince = now;
-    // The holder before was taken for dead; a request of its may still be on its way, and nothing may pass it.
-    if (destination.isStrict && job.retryCount > 0) this.#headUntil = now + destination.timeoutMs;
+    this.#orphansUntil = destination.isStrict && job.retryCount > 0 ? now + destination.timeoutMs : 0;
+    this.#headUntil = this.#orphansUntil;
   }
 
   get inHand(): number {
@@ -230,6 +232,8 @@ export class Lane {
   /** Lets go of what isn't being sent; it stays in the table. */
   dropReady(): ReadyDelivery[] {
     this.generation++;
+    // The head is read again too, and may be another by then.
+    this.#headUntil = this.#orphansUntil;
     const dropped = this.bands.flatMap((band) => band.drop());
     for (const { delivery } of dropped) this.#inHand.delete(delivery.id);
     return dropped;
