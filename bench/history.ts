@@ -256,5 +256,7 @@ const countStatements = async (stage: Stage): Promise<Figure[]> => {
   }
   await stage.stop(program.child);
   await counter.close();
+  const [ten, hundred] = figures.map(({ value }) => value);
+  figures.push({ name: 'statements for 100, to those for 10', value: hundred! / ten!, unit: 'ratio', atMost: 1 });
   return figures;
 };
