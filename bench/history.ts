@@ -244,12 +244,16 @@ const countStatements = async (stage: Stage): Promise<Figure[]> => {
   const program = await stage.start('api', counter.url);
   const figures: Figure[] = [];
   for (const first of [10, 100]) {
-    await program.graphql(WHOLE_PAGE, { first });
-    counter.take();
-    await program.graphql(WHOLE_PAGE, { first });
+    // The first ones open connections; now and then a statement is somebody else's.
+    const counts: number[] = [];
+    for (let round = 0; round < 10; round++) {
+      counter.take();
+      await program.graphql(WHOLE_PAGE, { first });
+      counts.push(counter.take());
+    }
     figures.push({
       name: `statements for ${first} deliveries with everything`,
-      value: counter.take(),
+      value: Math.min(...counts),
       unit: '',
     });
   }
