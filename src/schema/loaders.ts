@@ -121,9 +121,16 @@ export const createLoaders = ({ sql, webhookList }: Services, tenantId: string):
       { cache: false, maxBatchSize: 500 },
     ),
     event: by((ids) => {
-      const read = lastRead.then(() => readEvents(ids));
+      const read = lastRead.then(async () => {
+        const found = new Map<string, EventRecord>();
+        for (let from = 0; from < ids.length; from += EVENTS_AT_ONCE) {
+          for (const event of (await readEvents(ids.slice(from, from + EVENTS_AT_ONCE))).values())
+            found.set(event.id, event);
+        }
+        return found;
+      });
       lastRead = read.catch(() => undefined); // whoever asked for those hears of it
       return read;
-    }, EVENTS_AT_ONCE),
+    }),
   };
 };
