@@ -176,12 +176,12 @@ export class Stage {
   }
 
   async setActive(program: ProgramProcess, ids: readonly string[], isActive: boolean): Promise<void> {
-    for (const id of ids) {
-      await program.graphql(
+    const change = (id: string): Promise<unknown> =>
+      program.graphql(
         `mutation ($id: ID!, $input: WebhookUpdateInput!) { webhookUpdate(id: $id, input: $input) { __typename } }`,
         { id, input: { isActive } },
       );
-    }
+    await Promise.all(ids.map(change));
   }
 
   async publish(program: ProgramProcess, count: number): Promise<void> {
