@@ -21,11 +21,14 @@ for (const name of names) {
   }
   progress(`${name} …`);
   const stage = await Stage.open();
+  const interrupted = (): void => void stage.close().finally(() => process.exit(130));
+  process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
   try {
     const figures: Figure[] = await scenario(stage);
     process.stdout.write(`\n${name}\n`);
     for (const figure of figures) process.stdout.write(`${line(figure)}\n`);
   } finally {
+    process.off('SIGINT', interrupted).off('SIGTERM', interrupted);
     await stage.close();
   }
 }

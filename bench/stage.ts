@@ -47,6 +47,7 @@ export class Stage {
   readonly #receiver: ChildProcess;
   readonly #port: number;
   readonly #programs: ChildProcess[] = [];
+  readonly #others: (() => Promise<void>)[] = [];
   readonly #close: () => Promise<void>;
 
   private constructor(url: string, sql: Client, receiver: ChildProcess, port: number, close: () => Promise<void>) {
@@ -72,7 +73,13 @@ export class Stage {
     });
   }
 
+  /** Something else that is to be gone when this is closed. */
+  alsoClose(close: () => Promise<void>): void {
+    this.#others.push(close);
+  }
+
   async close(): Promise<void> {
+    for (const close of this.#others.splice(0)) await close();
     for (const child of this.#programs) await this.stop(child);
     await this.#close();
   }

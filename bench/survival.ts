@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { GraphQLClient } from 'graphql-request';
 import type { Figure } from './run.ts';
 import { progress, sleep } from './stage.ts';
+import type { Stage } from './stage.ts';
 
 const KEY = 'the-key-of-the-benchmarks-0123456789';
 const SECRET = 'the secret of the benchmarks';
@@ -51,8 +52,8 @@ class Installation {
     this.graphql = new GraphQLClient(`${this.#url}/graphql`, { headers: { 'X-API-Key': KEY } });
   }
 
-  /** Posts a request; true where it was answered with success. */
-  async post(number: number): Promise<boolean> {
+  /** Posts a request; answers the id of its delivery where it was answered with success, else null. */
+  async post(number: number): Promise<string | null> {
     const body = JSON.stringify({ id: `request ${number}` });
     try {
       const answer = await fetch(`${this.#url}/api/inbound/default/survival`, {
@@ -63,9 +64,10 @@ class Installation {
         },
         body,
       });
-      return answer.status === 200;
+      if (answer.status !== 200) return null;
+      return ((await answer.json()) as { delivery_id: string }).delivery_id;
     } catch {
-      return false; // killed before it answered: nothing was promised
+      return null; // killed before it answered: nothing was promised
     }
   }
 
@@ -92,72 +94,98 @@ class Installation {
 
 /**
  * 200 times: requests come in, some are answered, and everything is killed at a random moment. After the next start each
- * that was answered has to become its ticket, and none two.
+ * that was answered has to be there; in the end each has to have become its ticket, and none two.
  */
-export const survival = async (): Promise<Figure[]> => {
+export const survival = async (stage: Stage): Promise<Figure[]> => {
   const dataDir = await mkdtemp(join(tmpdir(), 'hookgraph-survival-'));
   const installation = new Installation(dataDir);
   let sent = 0;
+  const titles: string[] = [];
   let answered = 0;
   let lost = 0;
+  let unhandled = 0;
   let twice = 0;
-  try {
-    await installation.start();
-    await installation.graphql.request(
-      `mutation ($input: InboundWebhookCreateInput!) { inboundWebhookCreate(input: $input) { __typename } }`,
-      {
-        input: {
-          name: 'Survival',
-          slug: 'survival',
-          rateLimitPerMinute: 60_000,
-          auth: { type: 'HMAC', config: { header: 'X-Signature' }, secret: SECRET },
-          handler: { type: 'DIRECT_ACTION', action: 'createTicket', fieldMapping: { title: 'id' } },
-        },
-      },
-    );
-    for (let trial = 0; trial < TRIALS; trial++) {
-      const promised: string[] = [];
-      const requests = Array.from({ length: REQUESTS }, async () => {
-        const number = sent++;
-        if (await installation.post(number)) promised.push(`request ${number}`);
-      });
-      const enough = 1 + Math.floor(Math.random() * REQUESTS);
-      for (const deadline = Date.now() + PATIENCE_MS; promised.length < enough && Date.now() < deadline;)
-        await sleep(1);
-      await sleep(Math.random() * LONGEST_LIFE_MS);
-      await installation.kill();
-      await Promise.all(requests);
-      await installation.start();
-      answered += promised.length;
-      const counts = await ticketsOf(installation, promised);
-      lost += promised.filter((title) => !counts.has(title)).length;
-      twice += promised.filter((title) => (counts.get(title) ?? 0) > 1).length;
-      if (trial % 20 === 19) progress(`  ${trial + 1} trials, ${answered} of ${sent} answered, ${lost} lost`);
-    }
-  } finally {
+  stage.alsoClose(async () => {
     await installation.stop();
     await rm(dataDir, { recursive: true, force: true });
+  });
+  await installation.start();
+  await installation.graphql.request(
+    `mutation ($input: InboundWebhookCreateInput!) { inboundWebhookCreate(input: $input) { __typename } }`,
+    {
+      input: {
+        name: 'Survival',
+        slug: 'survival',
+        rateLimitPerMinute: 60_000,
+        auth: { type: 'HMAC', config: { header: 'X-Signature' }, secret: SECRET },
+        handler: { type: 'DIRECT_ACTION', action: 'createTicket', fieldMapping: { title: 'id' } },
+      },
+    },
+  );
+  for (let trial = 0; trial < TRIALS; trial++) {
+    const promised: string[] = [];
+    const requests = Array.from({ length: REQUESTS }, async () => {
+      const number = sent++;
+      const deliveryId = await installation.post(number);
+      if (deliveryId === null) return;
+      promised.push(deliveryId);
+      titles.push(`request ${number}`);
+    });
+    const enough = 1 + Math.floor(Math.random() * REQUESTS);
+    for (const deadline = Date.now() + PATIENCE_MS; promised.length < enough && Date.now() < deadline;) await sleep(1);
+    await sleep(Math.random() * LONGEST_LIFE_MS);
+    await installation.kill();
+    await Promise.all(requests);
+    await installation.start();
+    answered += promised.length;
+    const kept = await recordedBy(installation);
+    lost += promised.filter((deliveryId) => !kept.has(deliveryId)).length;
+    if (trial % 20 === 19) progress(`  ${trial + 1} trials, ${answered} of ${sent} answered, ${lost} lost`);
   }
+  const counts = await ticketsOf(installation, titles);
+  unhandled = titles.filter((title) => !counts.has(title)).length;
+  twice = titles.filter((title) => (counts.get(title) ?? 0) > 1).length;
   return [
     { name: 'trials', value: TRIALS, unit: '' },
     { name: 'requests answered before the kill', value: answered, unit: '', atLeast: 1 },
     { name: 'of these, lost', value: lost, unit: '', atMost: 0 },
+    { name: 'of these, not handled in the end', value: unhandled, unit: '', atMost: 0 },
     { name: 'of these, handled twice', value: twice, unit: '', atMost: 0 },
   ];
 };
 
-/** How many tickets there are of each of these titles, once each has one, or nobody can hope for it any more. */
+/** The newest hundred requests that are on record. */
+const recordedBy = async ({ graphql }: Installation): Promise<ReadonlySet<string>> => {
+  const { inboundDeliveries } = await graphql.request<{ inboundDeliveries: { nodes: { id: string }[] } }>(
+    `{ inboundDeliveries(first: 100) { nodes { id } } }`,
+  );
+  return new Set(inboundDeliveries.nodes.map(({ id }) => id));
+};
+
+/** How many tickets there are of each title, once each of these has one, or nobody can hope for it any more. */
 const ticketsOf = async (
-  { graphql }: Installation,
+  installation: Installation,
   titles: readonly string[],
 ): Promise<ReadonlyMap<string, number>> => {
   for (const deadline = Date.now() + PATIENCE_MS; ;) {
-    const { tickets } = await graphql.request<{ tickets: { nodes: { title: string }[] } }>(
-      `{ tickets(first: 100) { nodes { title } } }`,
-    );
-    const counts = new Map<string, number>();
-    for (const { title } of tickets.nodes) counts.set(title, (counts.get(title) ?? 0) + 1);
+    const counts = await countTickets(installation);
     if (titles.every((title) => counts.has(title)) || Date.now() > deadline) return counts;
-    await sleep(100);
+    await sleep(1_000);
   }
+};
+
+const countTickets = async ({ graphql }: Installation): Promise<Map<string, number>> => {
+  const counts = new Map<string, number>();
+  for (let after: string | null = null, more = true; more;) {
+    const {
+      tickets,
+    }: { tickets: { nodes: { title: string }[]; pageInfo: { endCursor: string | null; hasNextPage: boolean } } } =
+      await graphql.request(
+        `query ($after: String) { tickets(first: 100, after: $after) { nodes { title } pageInfo { endCursor hasNextPage } } }`,
+        { after },
+      );
+    for (const { title } of tickets.nodes) counts.set(title, (counts.get(title) ?? 0) + 1);
+    ({ endCursor: after, hasNextPage: more } = tickets.pageInfo);
+  }
+  return counts;
 };

@@ -6,6 +6,9 @@ import { StartupError } from './platform/startupError.ts';
 /** Beyond the drain, for what has to end after it. */
 const STOP_GRACE_MS = 10_000;
 
+// Whoever reads this may go, and takes nothing with them.
+process.stdout.on('error', () => undefined);
+
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 const failToStart = (error: unknown): never => {
