@@ -18,3 +18,6 @@ export const pageOf = <Item>(rows: readonly Item[], { limit, backward }: PageReq
   const items = rows.slice(0, limit);
   return { items: backward ? items.reverse() : items, hasMore: rows.length > limit };
 };
+
+/** Lists are counted up to here, and this stands for more, so that counting never takes long. */
+export const COUNT_LIMIT = 100_000;

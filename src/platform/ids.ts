@@ -96,3 +96,9 @@ export const deriveId = (base: string, salt: string): string => {
   const variant = ALPHABET[8 + (Number.parseInt(digest[3]!, 16) & 3)]!;
   return `${base.slice(0, 13)}-7${digest.slice(0, 3)}-${variant}${digest.slice(4, 7)}-${digest.slice(7, 19)}`;
 };
+
+/** The smallest id of the first millisecond among these ids, and that of the one after the last: what leaves out partitions. */
+export const idRangeOf = (ids: readonly string[]): [string, string] => {
+  const times = ids.map(idTime);
+  return [lowestIdAt(Math.min(...times)), lowestIdAt(Math.max(...times) + 1)];
+};

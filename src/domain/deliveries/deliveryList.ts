@@ -1,10 +1,11 @@
 import type { Sql } from '../../platform/database.ts';
-import { lowestIdAt } from '../../platform/ids.ts';
+import { idRangeOf, lowestIdAt } from '../../platform/ids.ts';
 import { WHOLE_TENANT } from '../analytics/grain.ts';
 import { splitTypePatterns } from '../events/typePatterns.ts';
 import type { DeliveryRecord, DeliveryStatus } from './delivery.ts';
-import { deliveryOf, ENDED_COLUMNS, idRangeOf, OPEN_COLUMNS, OPEN_STATUS, WITH_TARGET } from './history.ts';
+import { deliveryOf, ENDED_COLUMNS, OPEN_COLUMNS, OPEN_STATUS, WITH_TARGET } from './history.ts';
 import type { DeliveryListFilter, DeliveryRow } from './history.ts';
+import { COUNT_LIMIT } from '../page.ts';
 
 /*
  * A list is ordered by id, and ids are times. Without a filter a page is the end of an index, (tenant_id, id) or
@@ -26,7 +27,6 @@ export interface DeliveryPage {
 
 /** Looked through for a filter, of what is open and of what ended, before anything is read by facets. */
 const LOOKED_THROUGH = 200;
-const COUNT_LIMIT = 100_000;
 const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
 const BEYOND_IDS = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 

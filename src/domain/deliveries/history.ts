@@ -1,5 +1,5 @@
 import type { Sql } from '../../platform/database.ts';
-import { idTime, lowestIdAt } from '../../platform/ids.ts';
+import { idRangeOf, lowestIdAt } from '../../platform/ids.ts';
 import { splitTypePatterns } from '../events/typePatterns.ts';
 import type { AttemptErrorCode, DeliveryRecord, DeliveryStatus } from './delivery.ts';
 
@@ -114,12 +114,6 @@ export const criteriaOf = (filter: DeliveryListFilter, values: unknown[]): Deliv
     );
   }
   return { fromId: lowest.sort().at(-1) ?? null, beforeId: beyond.sort()[0] ?? null, checks };
-};
-
-/** The smallest id of the first millisecond among these ids, and that of the one after the last. */
-export const idRangeOf = (ids: readonly string[]): [string, string] => {
-  const times = ids.map(idTime);
-  return [lowestIdAt(Math.min(...times)), lowestIdAt(Math.max(...times) + 1)];
 };
 
 export const deliveryOf = (row: DeliveryRow): DeliveryRecord => ({

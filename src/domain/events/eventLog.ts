@@ -2,6 +2,7 @@ import type { Sql } from '../../platform/database.ts';
 import { idTime, lowestIdAt } from '../../platform/ids.ts';
 import type { EventRecord } from './event.ts';
 import { splitTypePatterns } from './typePatterns.ts';
+import { COUNT_LIMIT } from '../page.ts';
 
 /** Which events a list shows; what is left out does not narrow, and an empty list of types matches nothing. */
 export interface EventListFilter {
@@ -64,7 +65,6 @@ export const findEvent = async (sql: Sql, tenantId: string, id: string): Promise
  * of which null does not narrow; $6 and $7 by statement: an entity, most rows.
  */
 const LOOKED_THROUGH = 200;
-const COUNT_LIMIT = 100_000;
 const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
 const BEYOND_IDS = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 

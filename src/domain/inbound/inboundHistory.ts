@@ -1,8 +1,9 @@
 import type { Sql } from '../../platform/database.ts';
-import { idTime, lowestIdAt } from '../../platform/ids.ts';
+import { idRangeOf, lowestIdAt } from '../../platform/ids.ts';
 import { splitTypePatterns } from '../events/typePatterns.ts';
 import type { DispatchStatus, InboundDeliveryRecord } from './inboundDelivery.ts';
 import type { AuthStatus } from './verification/verification.ts';
+import { COUNT_LIMIT } from '../page.ts';
 
 /** Which inbound deliveries a list shows; what is left out does not narrow, and an empty list matches nothing. */
 export interface InboundListFilter {
@@ -126,8 +127,6 @@ export const countInboundDeliveries = async (
   return row!.count;
 };
 
-const COUNT_LIMIT = 100_000;
-
 const conditionOf = (tenantId: string, filter: InboundListFilter): { where: string[]; values: unknown[] } => {
   const values: unknown[] = [tenantId];
   const where = ['d.tenant_id = $1'];
@@ -147,12 +146,6 @@ const conditionOf = (tenantId: string, filter: InboundListFilter): { where: stri
     );
   }
   return { where, values };
-};
-
-/** The smallest id of the first millisecond among these ids, and that of the one after the last. */
-const idRangeOf = (ids: readonly string[]): [string, string] => {
-  const times = ids.map(idTime);
-  return [lowestIdAt(Math.min(...times)), lowestIdAt(Math.max(...times) + 1)];
 };
 
 const recordOf = (row: InboundRow): InboundDeliveryRecord => ({

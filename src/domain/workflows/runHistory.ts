@@ -1,6 +1,6 @@
 import type { Sql } from '../../platform/database.ts';
-import { idTime, lowestIdAt } from '../../platform/ids.ts';
-import { pageOf } from '../page.ts';
+import { idRangeOf } from '../../platform/ids.ts';
+import { COUNT_LIMIT, pageOf } from '../page.ts';
 import type { Page, PageRequest } from '../page.ts';
 import type { RunStatus, StepStatus, WorkflowRun, WorkflowRunStep } from './workflow.ts';
 
@@ -87,8 +87,6 @@ export const listRuns = async (
   return pageOf(rows.map(runOf), page);
 };
 
-const COUNT_LIMIT = 100_000;
-
 /** Exact up to 100,000, and 100,000 beyond. */
 export const countRuns = async (sql: Sql, tenantId: string, workflowId: string | null): Promise<number> => {
   const { where, values } = conditionOf(tenantId, workflowId);
@@ -104,12 +102,6 @@ const conditionOf = (tenantId: string, workflowId: string | null): { where: stri
   workflowId === null
     ? { where: ['r.tenant_id = $1'], values: [tenantId] }
     : { where: ['r.tenant_id = $1', 'r.workflow_id = $2'], values: [tenantId, workflowId] };
-
-/** The smallest id of the first millisecond among these ids, and that of the one after the last. */
-const idRangeOf = (ids: readonly string[]): [string, string] => {
-  const times = ids.map(idTime);
-  return [lowestIdAt(Math.min(...times)), lowestIdAt(Math.max(...times) + 1)];
-};
 
 const dateOf = (epochMs: number | null): Date | null => (epochMs === null ? null : new Date(Math.round(epochMs)));
 
