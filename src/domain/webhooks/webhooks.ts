@@ -143,11 +143,11 @@ export class Webhooks {
 
   /** The webhook and its secrets are gone with the commit; its open deliveries are cancelled by the lane's holder. */
   async delete(tenantId: string, id: string): Promise<void> {
-    const gone = await this.#database.sql.query(`delete from webhook where id = $1 and tenant_id = $2 returning id`, [
-      id,
-      tenantId,
-    ]);
-    if (gone.length === 0) throw notFound();
+    await this.#database.transaction(async (sql) => {
+      await lockHealth(sql, tenantId, id);
+      const gone = await sql.query(`delete from webhook where id = $1 and tenant_id = $2 returning id`, [id, tenantId]);
+      if (gone.length === 0) throw notFound();
+    });
     this.#bell.configurationChanged(id);
     this.#ring(tenantId, id);
   }
@@ -189,12 +189,7 @@ export class Webhooks {
     work: (em: SqlEntityManager, webhook: Webhook) => Promise<T>,
   ): Promise<T> {
     const result = await this.#database.em().transactional(async (em) => {
-      // In the order of settles, or one that disables the webhook and this would wait for each other.
-      await sqlOf(em).query(
-        `select from webhook_health h where h.webhook_id = $1
-           and exists (select from webhook w where w.id = $1 and w.tenant_id = $2) for update of h`,
-        [id, tenantId],
-      );
+      await lockHealth(sqlOf(em), tenantId, id);
       const webhook = await em.findOne(Webhook, { id, tenantId }, { lockMode: LockMode.PESSIMISTIC_WRITE });
       if (!webhook) throw notFound();
       webhook.version += 1;
@@ -236,6 +231,18 @@ export class Webhooks {
     this.#bell.ring([{ tenantId, webhookId, dueAt: 0 }]);
   }
 }
+
+/**
+ * Before the webhook itself is locked: settles lock the health first, and one that disables the webhook, and whoever
+ * changes or deletes it, would else wait for each other.
+ */
+const lockHealth = async (sql: Sql, tenantId: string, id: string): Promise<void> => {
+  await sql.query(
+    `select from webhook_health h where h.webhook_id = $1
+       and exists (select from webhook w where w.id = $1 and w.tenant_id = $2) for update of h`,
+    [id, tenantId],
+  );
+};
 
 const notFound = (): NotFoundError => new NotFoundError('There is no such webhook.');
 
