@@ -4,7 +4,13 @@ import {
   openDispatchSlice,
 } from '../domain/inbound/dispatch/openDispatches.ts';
 import type { Ring } from '../domain/deliveries/bell.ts';
-import { lanesDue, lanesRecentlyDue, laneSlice, lanesWithWork } from '../domain/deliveries/openDeliveries.ts';
+import {
+  lanesDue,
+  lanesRecentlyDue,
+  laneSlice,
+  lanesWithWork,
+  removeLanes,
+} from '../domain/deliveries/openDeliveries.ts';
 import type { Database, Sql } from '../platform/database.ts';
 import type { Logger } from '../platform/logs.ts';
 import type { Bell } from './lanes/ring.ts';
@@ -20,7 +26,7 @@ const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 /**
  * Queues lanes whose time has come: those given up until a moment (`lane.next_due_at`), those with something recently
  * due (for a process that died between its commit and its ring), and once a minute every lane with work, slice by
- * slice. A lane that somebody holds isn't disturbed. Every worker has a clock, because any may die; a lock keeps them from
+ * slice. A lane that somebody holds isn't disturbed, and one whose webhook is long gone is forgotten. Every worker has a clock, because any may die; a lock keeps them from
  * looking at the same moment, and a lane that two have queued is queued once.
  */
 export class Clock {
@@ -81,13 +87,13 @@ export class Clock {
   }
 
   async #due(sql: Sql, now: number): Promise<Ring[]> {
-    const lanes = [
-      ...(await lanesDue(sql, MOST_LANES_A_TICK)),
-      ...(await lanesRecentlyDue(sql, (this.#lastTickAt || now) - LATE_MS)),
-    ];
-    const byId = new Map(lanes.map((lane) => [lane.webhookId, { ...lane, dueAt: 0 }]));
+    const due = await lanesDue(sql, MOST_LANES_A_TICK);
+    const recent = await lanesRecentlyDue(sql, (this.#lastTickAt || now) - LATE_MS);
+    const byId = new Map([...due, ...recent].map((lane) => [lane.webhookId, { ...lane, dueAt: 0 }]));
     if (byId.size === 0) return [];
     const withWork = new Set((await lanesWithWork(sql, [...byId.keys()])).map((lane) => lane.webhookId));
+    const idle = due.map((lane) => lane.webhookId).filter((id) => !withWork.has(id));
+    if (idle.length > 0) await removeLanes(sql, idle);
     return [...byId.values()].filter((lane) => withWork.has(lane.webhookId));
   }
 

@@ -272,8 +272,23 @@ export const forgiveLane = async (sql: Sql, webhookId: string): Promise<void> =>
   await sql.query(FORGIVE_LANE, [webhookId]);
 };
 
+/**
+ * The lane of a deleted webhook stays for so long, far beyond what a transaction can last: what publishes doesn't lock the
+ * webhooks that it matched, which would cost each event a write of each of them, so one that began before the deletion
+ * may commit open deliveries after everything was cancelled. Nobody but the lane's holder ends those.
+ */
+const OUTLIVES = `interval '1 hour'`;
+
+/** With the deletion of the webhook: nothing of its lane is held back any more, and the clock forgets it in an hour. */
+export const outliveTarget = async (sql: Sql, webhookId: string): Promise<void> => {
+  await sql.query(`update lane set next_due_at = now() + ${OUTLIVES} where webhook_id = $1`, [webhookId]);
+};
+
 const PARK_LANES = `/*lanes_parked*/
-update lane l set next_due_at = case when l.crashes < ${PARKED_FROM_CRASHES} then greatest(due.at, l.held_until, l.circuit_until, from_epoch_ms(given.not_before)) end,
+update lane l set next_due_at = case
+    when w.id is null then least(due.at, now() + ${OUTLIVES})
+    when l.crashes < ${PARKED_FROM_CRASHES} and due.at is not null
+    then greatest(due.at, l.held_until, l.circuit_until, from_epoch_ms(given.not_before)) end,
   limiter_at = from_epoch_ms(given.limiter_at)
 from unnest($1::uuid[], $2::double precision[], $3::double precision[]) as given(id, not_before, limiter_at)
 left join lane_target w on w.id = given.id
@@ -334,10 +349,11 @@ export const lanesWithWork = async (
 
 const REMOVE_LANES = `/*lanes_removed*/
 delete from lane l using unnest($1::uuid[]) as given(id)
-where l.webhook_id = given.id and not exists (select from lane_target w where w.id = given.id)
+where l.webhook_id = given.id and l.next_due_at <= now()
+  and not exists (select from lane_target w where w.id = given.id)
   and not exists (select from delivery_open o where o.webhook_id = given.id)`;
 
-/** Forgets the lanes of deleted webhooks that have nothing open any more. */
+/** Of these lanes, forgets those whose webhook was deleted long enough ago, and which have nothing open any more. */
 export const removeLanes = async (sql: Sql, webhookIds: readonly string[]): Promise<void> => {
   await sql.query(REMOVE_LANES, [webhookIds]);
 };

@@ -6,6 +6,7 @@ import { sqlOf } from '../../platform/database.ts';
 import { newId } from '../../platform/ids.ts';
 import { generateSigningSecret, signingSecretSpellings } from '../../platform/secrets.ts';
 import type { SecretBox } from '../../platform/secrets.ts';
+import { outliveTarget } from '../deliveries/openDeliveries.ts';
 import { ConflictError, NotFoundError, ValidationError } from '../errors.ts';
 import type { UrlCheck } from '../webhooks/webhookInput.ts';
 import type { SigningSecret } from '../webhooks/webhooks.ts';
@@ -167,11 +168,14 @@ export class InboundWebhooks {
 
   /** Settings, secrets and counts are gone with the commit; what was received stays until retention. */
   async delete(tenantId: string, id: string): Promise<void> {
-    const gone = await this.#options.database.sql.query(
-      `delete from inbound_webhook where id = $1 and tenant_id = $2 returning id`,
-      [id, tenantId],
-    );
-    if (gone.length === 0) throw notFound();
+    await this.#options.database.transaction(async (sql) => {
+      const gone = await sql.query(`delete from inbound_webhook where id = $1 and tenant_id = $2 returning id`, [
+        id,
+        tenantId,
+      ]);
+      if (gone.length === 0) throw notFound();
+      await outliveTarget(sql, id);
+    });
     await this.#tell(id);
     this.#options.bell.ring([{ tenantId, webhookId: id, dueAt: 0 }]);
   }

@@ -6,6 +6,7 @@ import { newId } from '../../platform/ids.ts';
 import { generateSigningSecret, signingSecretSpellings } from '../../platform/secrets.ts';
 import type { SecretBox, SecretScope } from '../../platform/secrets.ts';
 import type { LaneBell } from '../deliveries/bell.ts';
+import { outliveTarget } from '../deliveries/openDeliveries.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
 import type { HealthFeed } from './healthFeed.ts';
 import { Webhook } from './webhook.ts';
@@ -147,6 +148,7 @@ export class Webhooks {
       await lockHealth(sql, tenantId, id);
       const gone = await sql.query(`delete from webhook where id = $1 and tenant_id = $2 returning id`, [id, tenantId]);
       if (gone.length === 0) throw notFound();
+      await outliveTarget(sql, id);
     });
     this.#bell.configurationChanged(id);
     this.#ring(tenantId, id);

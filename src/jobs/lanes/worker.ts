@@ -1,13 +1,7 @@
 import type { PgBoss } from 'pg-boss';
 import { readDestinations, readVersions } from '../../domain/deliveries/destination.ts';
 import type { Destination } from '../../domain/deliveries/destination.ts';
-import {
-  beginLanes,
-  forgiveLane,
-  lanesWithWork,
-  parkLanes,
-  removeLanes,
-} from '../../domain/deliveries/openDeliveries.ts';
+import { beginLanes, forgiveLane, lanesWithWork, parkLanes } from '../../domain/deliveries/openDeliveries.ts';
 import type { Settled, Settlement } from '../../domain/deliveries/settlement.ts';
 import type { Database } from '../../platform/database.ts';
 import type { Logger } from '../../platform/logs.ts';
@@ -338,10 +332,6 @@ export class LaneWorker implements LocalLanes {
     const ids = lanes.map((lane) => lane.webhookId);
     if (ids.length === 0) return;
     try {
-      await removeLanes(
-        database.sql,
-        lanes.filter((lane) => lane.destination.status === 'DELETED').map((lane) => lane.webhookId),
-      );
       await parkLanes(
         database.sql,
         lanes.map((lane) => lane.parked()),
