@@ -1,3 +1,4 @@
+import { Client } from 'pg';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { schema } from '../mikro-orm.config.ts';
@@ -8,6 +9,7 @@ import type { Database } from '../src/platform/database.ts';
 import { lowestIdAt, newId } from '../src/platform/ids.ts';
 import { createTestDatabase } from './harness/database.ts';
 import type { TestDatabase } from './harness/database.ts';
+import { until } from './harness/program.ts';
 
 const DAY_MS = 86_400_000;
 const NOW = Date.now();
@@ -79,4 +81,60 @@ it.each([
   await retention.runOnce(NOW);
   const [left] = await database.sql.query<{ n: number }>(`select count(*)::int as n from ${table}`);
   expect(left!.n).toBe(3);
+});
+
+/** Tables of days whose partition is not attached. */
+const detached = async (): Promise<string[]> =>
+  (
+    await database.sql.query<{ name: string }>(
+      `select relname as name from pg_class c where relname ~ '_p\\d{8}$' and relkind = 'r'
+         and not exists (select from pg_inherits where inhrelid = c.oid and not inhdetachpending)`,
+    )
+  ).map(({ name }) => name);
+
+it('what a crash left detached is dropped by the next turn, and a day that somebody detached to keep is not', async () => {
+  await receive(60);
+  const [archived] = await database.sql.query<{ name: string }>(
+    `select tableoid::regclass::text as name from inbound_delivery order by id limit 1`,
+  );
+  await database.sql.query(`alter table inbound_delivery detach partition ${archived!.name}`);
+  await database.sql.query(
+    `create function crash() returns event_trigger language plpgsql as $$ begin raise 'a crash'; end $$`,
+  );
+  await database.sql.query(
+    `create event trigger crash on ddl_command_start when tag in ('DROP TABLE') execute function crash()`,
+  );
+  await expect(retention.runOnce(NOW)).rejects.toThrow('a crash');
+  await database.sql.query(`drop event trigger crash`);
+  expect(await detached()).toHaveLength(2);
+  await retention.runOnce(NOW);
+  expect(await detached()).toEqual([archived!.name]);
+  await database.sql.query(`drop table ${archived!.name}`);
+});
+
+it('a day whose detaching waited for a long report in vain is dropped when that has ended, and so are the others', async () => {
+  const days = [await receive(60), await receive(61)];
+  expect(await kept()).toEqual(expect.arrayContaining(days));
+  const report = new Client({ connectionString: own.url });
+  await report.connect();
+  try {
+    await report.query('begin isolation level repeatable read');
+    await report.query(
+      'select count(*) from inbound_delivery, event, delivery, attempt, workflow_run, workflow_run_step',
+    );
+    const turn = retention.runOnce(NOW).catch((error: unknown) => error);
+    await until('retention waits', async () => {
+      const cancelled = await database.sql.query(
+        `select pg_cancel_backend(pid) from pg_stat_activity where query like 'alter table % detach %' and wait_event_type = 'Lock'`,
+      );
+      return cancelled.length > 0;
+    });
+    expect(await turn).toMatchObject({ code: '57014' });
+    expect(await detached()).toHaveLength(1);
+  } finally {
+    await report.end();
+  }
+  await retention.runOnce(NOW);
+  expect(await detached()).toEqual([]);
+  expect(await kept()).not.toEqual(expect.arrayContaining(days));
 });

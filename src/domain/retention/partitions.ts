@@ -43,6 +43,9 @@ const feedPartition = (index: number): Partition => ({
 const dayOfName = (name: string): number =>
   Date.parse(name.replace(/^.*_p(\d{4})(\d{2})(\d{2})$/, '$1-$2-$3T00:00:00Z'));
 
+/** What is said of a table that is to be dropped; those of others, such as a day that somebody detached to keep, lack it. */
+const EXPIRED = 'hookgraph: older than the retention';
+
 const existing = async (sql: Sql): Promise<Set<string>> => {
   const rows = await sql.query<{ name: string }>(
     `
@@ -96,9 +99,37 @@ export const daysAhead = async (sql: Sql, nowMs: number): Promise<number> => {
 };
 
 /**
+ * Ends what a crash, or a report of hours that made the detaching wait for too long, has left half done: one partition
+ * that is still to be detached would keep all others of its table from it.
+ */
+const finishDetaching = async (database: Database): Promise<string[]> => {
+  const pending = await database.sql.query<{ parent: string; name: string }>(
+    `select p.relname as parent, c.relname as name from pg_inherits i
+     join pg_class c on c.oid = i.inhrelid join pg_class p on p.oid = i.inhparent
+     join pg_namespace n on n.oid = p.relnamespace
+     where p.relname = any($1) and n.nspname = current_schema() and i.inhdetachpending`,
+    [[...BY_TIME, 'feed']],
+  );
+  for (const { parent, name } of pending) {
+    await database.sql.query(`alter table ${parent} detach partition ${name} finalize`);
+  }
+  const detached = await database.sql.query<{ name: string }>(
+    `select c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = current_schema() and c.relkind = 'r' and obj_description(c.oid, 'pg_class') = $1
+       and not exists (select from pg_inherits i where i.inhrelid = c.oid)`,
+    [EXPIRED],
+  );
+  for (const { name } of detached) await dropTable(database, name);
+  return detached.map(({ name }) => name);
+};
+
+const dropTable = (database: Database, name: string): Promise<unknown> =>
+  withShortLocks(database, (sql) => sql.query(`drop table if exists ${name}`));
+
+/**
  * Drops what is older than the retention. A partition that holds the event or the attempts of a delivery that is still
  * open, or an inbound delivery that waits, stays: a delivery's id has the millisecond of its event, so the oldest open id
- * is the floor.
+ * is the floor. What dies on the way is ended by the next call, in whatever process.
  *
  * @returns the names of the dropped partitions
  */
@@ -111,7 +142,7 @@ export const dropExpiredPartitions = async (
     `select least((select id from delivery_open order by id limit 1), (select id from inbound_open order by id limit 1)) as id`,
   );
   const floor = Math.min(nowMs - retentionDays * DAY_MS, oldest?.id ? idTime(oldest.id) : Number.POSITIVE_INFINITY);
-  const dropped: string[] = [];
+  const dropped = await finishDetaching(database);
   for (const name of await existing(database.sql)) {
     const parent = name.slice(0, name.lastIndexOf('_p'));
     const expired =
@@ -119,8 +150,9 @@ export const dropExpiredPartitions = async (
         ? await isFeedExpired(database.sql, name, nowMs - retentionDays * DAY_MS)
         : dayOfName(name) + DAY_MS <= floor;
     if (!expired) continue;
+    await database.sql.query(`comment on table ${name} is '${EXPIRED}'`);
     await database.sql.query(`alter table ${parent} detach partition ${name} concurrently`);
-    await withShortLocks(database, (sql) => sql.query(`drop table ${name}`));
+    await dropTable(database, name);
     dropped.push(name);
   }
   return dropped;
