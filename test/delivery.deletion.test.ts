@@ -27,7 +27,9 @@ const lanesOf = (id: string): Promise<{ resting: boolean }[]> =>
   ]);
 
 /** Publishing has found its webhooks and waits, until the lock is released, before it writes the first delivery. */
-const heldPublish = async (type: string): Promise<{ published: Promise<unknown>; release(): Promise<void> }> => {
+const heldPublish = async (
+  type: string,
+): Promise<{ readonly published: Promise<unknown>; readonly release: () => Promise<void> }> => {
   await runSql(
     scene.database.url,
     `create or replace function hold_publish() returns trigger language plpgsql as $$
