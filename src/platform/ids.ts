@@ -28,9 +28,10 @@ const KINDS = new Map(Object.entries(ID_PREFIXES).map(([kind, prefix]) => [prefi
 const generator = new V7Generator();
 let clockOffsetMs = 0;
 
-/** Shifts the clock of new ids, so that the ids of several machines fall into the same partitions. */
+/** Shifts the clock of new ids by whole milliseconds, so that the ids of several machines fall into the same partitions. */
 export const correctIdClock = (offsetMs: number): void => {
-  clockOffsetMs = offsetMs;
+  // An id has no room for a fraction: the generator throws.
+  clockOffsetMs = Math.round(offsetMs);
 };
 
 /** A UUIDv7 (RFC 9562): ascending within this process, also within one millisecond. */
