@@ -1,5 +1,7 @@
 import { GraphQLClient } from 'graphql-request';
 import { schema } from '../mikro-orm.config.ts';
+import { GRAINS } from '../src/domain/analytics/grain.ts';
+import { packed } from '../src/domain/analytics/histogram.ts';
 import { ensurePartitions } from '../src/domain/retention/partitions.ts';
 import { openDatabase } from '../src/platform/database.ts';
 import { decodeId } from '../src/platform/ids.ts';
@@ -39,8 +41,8 @@ from delivery where tenant_id = $1 and id >= $2 and id < $3 and webhook_id = any
 /** A year of days, three months of hours and two days of minutes, of each webhook and of the tenant; of the last only two days. */
 const FILL_ROLLUPS = `
 insert into rollup (tenant_id, webhook_id, grain, minute, delivered, abandoned, cancelled, retrying, failed, latency)
-select $1, owner, grain, ($3::integer / grain - n) * grain, 70 * grain, grain, grain, 0, 2 * grain, array_fill(grain::bigint, array[70])
-from unnest($2::uuid[]) as owners (owner) cross join (values (1440, 365), (60, 2160), (1, 2880)) as kept (grain, rows)
+select $1, owner, grain, ($3::integer / grain - n) * grain, 70 * grain, grain, grain, 0, 2 * grain, latency
+from unnest($2::uuid[]) as owners (owner) cross join (values (1440, 365, $4::bytea), (60, 2160, $5), (1, 2880, $6)) as kept (grain, rows, latency)
 cross join generate_series(0, rows - 1) as n
 where owner <> ($2::uuid[])[${WEBHOOKS}] or n * grain < 2880`;
 const FILL_TYPES = `
@@ -69,7 +71,8 @@ const fill = async (stage: Stage, tenantId: string, webhookIds: readonly string[
     webhookIds,
   ]);
   const owners = [...webhookIds, '00000000-0000-0000-0000-000000000000'];
-  await sql.query(FILL_ROLLUPS, [tenantId, owners, Math.floor(now / 60_000)]);
+  const latencies = GRAINS.map((grain) => packed(Array.from({ length: 70 }, () => grain)));
+  await sql.query(FILL_ROLLUPS, [tenantId, owners, Math.floor(now / 60_000), ...latencies]);
   await sql.query(FILL_TYPES);
   progress('  analyzing');
   await sql.query('vacuum analyze');

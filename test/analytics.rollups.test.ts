@@ -4,14 +4,20 @@ import { schema } from '../mikro-orm.config.ts';
 import { totalOf } from '../src/domain/analytics/counts.ts';
 import { foldOnce, MOST_TYPES, OTHER_TYPES, removeExpiredRollups } from '../src/domain/analytics/fold.ts';
 import { DAY, GRAINS, HOUR, KEPT, MINUTE, minuteOf, WHOLE_TENANT } from '../src/domain/analytics/grain.ts';
-import { bucketBounds, latencyBucket, percentile } from '../src/domain/analytics/histogram.ts';
+import {
+  bucketBounds,
+  latencyBucket,
+  packed,
+  PackedHistograms,
+  percentile,
+} from '../src/domain/analytics/histogram.ts';
 import { readRates, readTimelines, readTotals, readTypes } from '../src/domain/analytics/rollups.ts';
 import { segmentsOf } from '../src/domain/analytics/window.ts';
 import type { AnalyticsWindow } from '../src/domain/analytics/window.ts';
 import { openDatabase } from '../src/platform/database.ts';
 import type { Database } from '../src/platform/database.ts';
 import { newId } from '../src/platform/ids.ts';
-import { createTestDatabase } from './harness/database.ts';
+import { createEmptyDatabase, createTestDatabase } from './harness/database.ts';
 import type { TestDatabase } from './harness/database.ts';
 import { startGraphql } from './harness/graphql.ts';
 
@@ -52,6 +58,58 @@ describe('the histogram', () => {
     );
     expect(percentile([], 0.5)).toBeNull();
     expect(percentile([0, 0], 0.5)).toBeNull();
+  });
+});
+
+describe('a stored histogram', () => {
+  const histograms = fc.array(fc.array(fc.oneof(fc.nat(3), fc.nat(20_000), fc.nat(2 ** 40)), { maxLength: 112 }), {
+    minLength: 1,
+    maxLength: 3,
+  });
+
+  it('is what it was, several after each other and added to what there is', () => {
+    fc.assert(
+      fc.property(histograms, (all) => {
+        const stored = new PackedHistograms(Buffer.concat(all.map(packed)));
+        for (const histogram of all) {
+          const read: number[] = [];
+          stored.addNextTo(read);
+          expect(read).toEqual(histogram);
+        }
+        const [one, twice] = [new PackedHistograms(packed(all[0]!)), all[0]!.slice(0, 2)];
+        one.addNextTo(twice);
+        expect(twice).toEqual(all[0]!.map((count, bucket) => (bucket < 2 ? 2 * count : count)));
+      }),
+    );
+  });
+
+  it('is what it was before the database was upgraded', async () => {
+    const own = await createEmptyDatabase();
+    const database = await openDatabase({ url: own.url, poolSize: 2, schema });
+    try {
+      await database.orm.migrator.up({ to: 'Migration0011TenantFacets' });
+      const counts = [
+        [],
+        [0, 1, 127, 128, 16_383, 16_384, 4_000_000_000],
+        Array.from({ length: 112 }, (_, n) => n ** 4),
+      ];
+      const tenantId = newId();
+      const day = Math.floor(minuteOf(Date.now()) / DAY) * DAY;
+      for (const [index, latency] of counts.entries()) {
+        await database.sql.query(
+          `insert into rollup (tenant_id, webhook_id, grain, minute, delivered, abandoned, cancelled, retrying, failed, latency)
+           values ($1, $2, $3, $4, 1, 0, 0, 0, 0, $5::bigint[])`,
+          [tenantId, WHOLE_TENANT, DAY, day - index * DAY, latency],
+        );
+      }
+      await database.orm.migrator.up();
+      const window = { from: day - 5 * DAY, to: day + DAY, bucket: DAY } as const;
+      const timeline = (await readTimelines(database.sql, tenantId, [WHOLE_TENANT], window)).get(WHOLE_TENANT)!;
+      expect(counts.map((_, index) => timeline.get(day - index * DAY)?.latency)).toEqual(counts);
+    } finally {
+      await database.close();
+      await own.drop();
+    }
   });
 });
 

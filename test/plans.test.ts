@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { schema } from '../mikro-orm.config.ts';
-import { WHOLE_TENANT } from '../src/domain/analytics/grain.ts';
+import { FOLD_READS } from '../src/domain/analytics/fold.ts';
+import { DAY, WHOLE_TENANT } from '../src/domain/analytics/grain.ts';
 import { readRates, readTotals, readTypes } from '../src/domain/analytics/rollups.ts';
 import { lastDay } from '../src/domain/analytics/window.ts';
 import { findAttempts } from '../src/domain/deliveries/attemptLog.ts';
@@ -113,6 +114,7 @@ const events = (entity: string | null, ...more: readonly unknown[]): readonly un
   ...more,
 ];
 const window = lastDay(Date.now());
+const rollupDays = [[tenant], [webhook], [DAY], [0]];
 const page = { first: 25, after: null };
 const deskPage = { limit: 25, from: newId(), backward: false };
 /** With which the range of ids has at least left out the partitions of other days. */
@@ -327,6 +329,8 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
     (sql) => readRates(sql, tenant, [webhook], window),
     /rollup_pkey[^]*rollup_outbox_webhook/,
   ),
+  fold_of_types: { statement: FOLD_READS.READ_TYPES, values: rollupDays, uses: /rollup_type_pkey/ },
+  fold_of_latencies: { statement: FOLD_READS.READ_LATENCIES, values: rollupDays, uses: /rollup_pkey/ },
   events_by_id: await sentBy((sql) => findEvents(sql, tenant, [id]), /event_p\d+_pkey/, ANY_INDEX),
   tickets_of_tenant: await sentBy((sql) => ticketIdsOf(sql, tenant, {}, deskPage), /ticket_tenant/),
   tickets_by_status: await sentBy(
@@ -410,7 +414,7 @@ it('every hot statement goes by its index alone, planned on empty tables, kept w
     `insert into event (id, tenant_id, type, source, occurred_at, published_at, body)
      select id, $1, 'a.b', $2::text, now(), now(), '{}' from unnest($3::uuid[]) as t (id)`,
     `insert into rollup (tenant_id, webhook_id, grain, minute, delivered, abandoned, cancelled, retrying, failed, latency)
-     select $1, $2, grain, n / grain * grain, 1, 0, 0, 0, 0, '{}'
+     select $1, $2, grain, n / grain * grain, 1, 0, 0, 0, 0, '\\x00'
      from unnest($3::uuid[]) with ordinality as t (id, n) cross join (values (1), (60), (1440)) as of (grain) on conflict do nothing`,
     `insert into rollup_type
        (tenant_id, webhook_id, grain, minute, event_type, delivered, abandoned, cancelled, retrying, failed)

@@ -2,6 +2,8 @@ import type { Database, Sql } from '../../platform/database.ts';
 import { addCounts, COUNT_NAMES, noCounts } from './counts.ts';
 import type { Counts } from './counts.ts';
 import { DAY, floorTo, GRAINS, KEPT, minuteOf, WHOLE_TENANT } from './grain.ts';
+import type { Grain } from './grain.ts';
+import { countIn, packed, PackedHistograms } from './histogram.ts';
 
 /** Event types that a webhook, or a tenant, has counts of its own for in one day. */
 export const MOST_TYPES = 200;
@@ -20,11 +22,19 @@ const TAKE = `/*rollup_take*/
 delete from rollup_outbox where id = any (array(select id from rollup_outbox order by id limit ${ROWS_PER_FOLD}))
 returning tenant_id, webhook_id, event_type, minute, ${COUNT_NAMES.join(', ')}, latencies`;
 
-const KNOWN_TYPES = `/*rollup_known_types*/
-select r.tenant_id, r.webhook_id, r.minute, r.event_type
-from unnest($1::uuid[], $2::uuid[], $3::integer[]) as given (tenant_id, webhook_id, minute)
-join rollup_type r on r.tenant_id = given.tenant_id and r.webhook_id = given.webhook_id and r.grain = ${DAY}
-  and r.minute = given.minute`;
+/** What there is of given rows: whole keys are compared and ordered by, so that no other index will do. */
+const AT_GIVEN = (table: 'rollup' | 'rollup_type'): string => `
+  select * from ${table} r
+  where (r.tenant_id, r.webhook_id, r.grain, r.minute) >= (given.tenant_id, given.webhook_id, given.grain, given.minute)
+    and (r.tenant_id, r.webhook_id, r.grain, r.minute) <= (given.tenant_id, given.webhook_id, given.grain, given.minute)
+  order by r.tenant_id, r.webhook_id, r.grain, r.minute`;
+const GIVEN = `unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::integer[]) as given (tenant_id, webhook_id, grain, minute)`;
+
+const READ_TYPES = `/*rollup_known_types*/
+select r.tenant_id, r.webhook_id, r.minute, r.event_type from ${GIVEN} cross join lateral (${AT_GIVEN('rollup_type')}) as r`;
+
+const READ_LATENCIES = `/*rollup_latencies*/
+select r.tenant_id, r.webhook_id, r.grain, r.minute, r.latency from ${GIVEN} cross join lateral (${AT_GIVEN('rollup')}) as r`;
 
 const COUNT_LIST = COUNT_NAMES.join(', ');
 const COUNT_TYPES = COUNT_NAMES.map((name) => `${name} bigint`).join(', ');
@@ -33,10 +43,10 @@ const addedTo = (table: string): string =>
 
 const ADD = `/*rollup_add*/
 insert into rollup (tenant_id, webhook_id, grain, minute, ${COUNT_LIST}, latency)
-select tenant_id, webhook_id, grain, minute, ${COUNT_LIST}, latency::bigint[]
+select tenant_id, webhook_id, grain, minute, ${COUNT_LIST}, decode(latency, 'hex')
 from json_to_recordset($1::json) as given(tenant_id uuid, webhook_id uuid, grain smallint, minute integer, ${COUNT_TYPES}, latency text)
 on conflict (tenant_id, webhook_id, grain, minute) do update
-set ${addedTo('rollup')}, latency = add_latency(rollup.latency, excluded.latency)`;
+set ${addedTo('rollup')}, latency = excluded.latency`;
 
 const ADD_TYPES = `/*rollup_type_add*/
 insert into rollup_type (tenant_id, webhook_id, grain, minute, event_type, ${COUNT_LIST})
@@ -51,6 +61,28 @@ interface FreshRow extends Counts {
   readonly minute: number;
   readonly latencies: number[] | null;
 }
+
+/** A row of the rollups. */
+interface Place {
+  readonly tenant_id: string;
+  readonly webhook_id: string;
+  readonly grain: Grain;
+  readonly minute: number;
+}
+
+interface Total extends Place, Counts {
+  readonly latency: number[];
+}
+
+const keyOf = ({ tenant_id, webhook_id, grain, minute }: Place): string =>
+  `${tenant_id} ${webhook_id} ${grain} ${minute}`;
+
+const dayOf = ({ tenant_id, minute }: Pick<Place, 'tenant_id' | 'minute'>, webhook_id: string): Place => ({
+  tenant_id,
+  webhook_id,
+  grain: DAY,
+  minute: floorTo(minute, DAY),
+});
 
 /**
  * Moves a slice of fresh counts into minutes, hours and days, of their webhooks and of their tenants, in one transaction: each
@@ -69,7 +101,7 @@ export const foldOnce = (database: Database, nowMs: number): Promise<number | nu
     if (fresh.length === 0) return 0;
     const named = await boundedTypes(sql, fresh);
     const now = minuteOf(nowMs);
-    const totals = new Map<string, Counts & { latency: number[] | string }>();
+    const totals = new Map<string, Total>();
     const types = new Map<string, Counts>();
     for (const row of fresh) {
       for (const webhook_id of [row.webhook_id, WHOLE_TENANT]) {
@@ -78,10 +110,10 @@ export const foldOnce = (database: Database, nowMs: number): Promise<number | nu
           const minute = floorTo(row.minute, grain);
           if (minute < now - KEPT[grain] - SLACK_MINUTES) continue;
           const place = { tenant_id: row.tenant_id, webhook_id, grain, minute };
-          const key = `${row.tenant_id} ${webhook_id} ${grain} ${minute}`;
-          const total = totals.getOrInsertComputed(key, () => ({ ...place, ...noCounts(), latency: [] as number[] }));
+          const key = keyOf(place);
+          const total = totals.getOrInsertComputed(key, () => ({ ...place, ...noCounts(), latency: [] }));
           addCounts(total, row);
-          for (const bucket of row.latencies ?? []) count(total.latency as number[], bucket);
+          for (const bucket of row.latencies ?? []) countIn(total.latency, bucket);
           const ofType = types.getOrInsertComputed(`${key} ${event_type}`, () => ({
             ...place,
             event_type,
@@ -91,8 +123,10 @@ export const foldOnce = (database: Database, nowMs: number): Promise<number | nu
         }
       }
     }
-    for (const total of totals.values()) total.latency = `{${(total.latency as number[]).join(',')}}`;
-    await sql.query(ADD, [JSON.stringify(inOrder(totals))]);
+    await addStoredLatencies(sql, totals);
+    await sql.query(ADD, [
+      JSON.stringify(inOrder(totals).map((total) => ({ ...total, latency: packed(total.latency).toString('hex') }))),
+    ]);
     await sql.query(ADD_TYPES, [JSON.stringify(inOrder(types))]);
     return fresh.length;
   });
@@ -105,40 +139,42 @@ const boundedTypes = async (
   sql: Sql,
   fresh: readonly FreshRow[],
 ): Promise<(row: FreshRow, webhookId: string) => string> => {
-  const dayKey = (tenantId: string, webhookId: string, minute: number): string => `${tenantId} ${webhookId} ${minute}`;
-  const days = new Map<string, { tenantId: string; webhookId: string; minute: number; types: Set<string> }>();
+  const days = new Map<string, Place & { types: Set<string> }>();
   for (const row of fresh) {
     for (const webhookId of [row.webhook_id, WHOLE_TENANT]) {
-      const minute = floorTo(row.minute, DAY);
-      days.getOrInsertComputed(dayKey(row.tenant_id, webhookId, minute), () => ({
-        tenantId: row.tenant_id,
-        webhookId,
-        minute,
-        types: new Set<string>(),
-      }));
+      const day = dayOf(row, webhookId);
+      days.getOrInsertComputed(keyOf(day), () => ({ ...day, types: new Set<string>() }));
     }
   }
-  const given = [...days.values()];
-  const known = await sql.query<Omit<FreshRow, keyof Counts>>(KNOWN_TYPES, [
-    given.map(({ tenantId }) => tenantId),
-    given.map(({ webhookId }) => webhookId),
-    given.map(({ minute }) => minute),
-  ]);
-  for (const row of known) days.get(dayKey(row.tenant_id, row.webhook_id, row.minute))!.types.add(row.event_type);
+  const known = await readAt<Omit<FreshRow, keyof Counts>>(sql, READ_TYPES, [...days.values()]);
+  for (const row of known) days.get(keyOf(dayOf(row, row.webhook_id)))!.types.add(row.event_type);
   return (row, webhookId) => {
-    const { types } = days.get(dayKey(row.tenant_id, webhookId, floorTo(row.minute, DAY)))!;
+    const { types } = days.get(keyOf(dayOf(row, webhookId)))!;
     if (!types.has(row.event_type) && types.size >= MOST_TYPES) return OTHER_TYPES;
     types.add(row.event_type);
     return row.event_type;
   };
 };
 
-const count = (latency: number[], bucket: number): void => {
-  while (latency.length <= bucket) latency.push(0);
-  latency[bucket]!++;
+/** What is stored is written anew: nobody else writes it meanwhile, because only one process folds. */
+const addStoredLatencies = async (sql: Sql, totals: ReadonlyMap<string, Total>): Promise<void> => {
+  for (const stored of await readAt<Place & { latency: Buffer }>(sql, READ_LATENCIES, [...totals.values()])) {
+    new PackedHistograms(stored.latency).addNextTo(totals.get(keyOf(stored))!.latency);
+  }
 };
 
-const inOrder = (rows: ReadonlyMap<string, object>): object[] =>
+const readAt = <Row>(sql: Sql, statement: string, places: readonly Place[]): Promise<Row[]> =>
+  sql.query<Row>(statement, [
+    places.map(({ tenant_id }) => tenant_id),
+    places.map(({ webhook_id }) => webhook_id),
+    places.map(({ grain }) => grain),
+    places.map(({ minute }) => minute),
+  ]);
+
+/** The statements that read, for the test of their plans. */
+export const FOLD_READS = { READ_TYPES, READ_LATENCIES } as const;
+
+const inOrder = <Row>(rows: ReadonlyMap<string, Row>): Row[] =>
   [...rows].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
 
 const REMOVE = (table: 'rollup' | 'rollup_type'): string => `/*${table}_remove*/

@@ -26,10 +26,48 @@ export const bucketBounds = (bucket: number): { readonly leastMs: number; readon
 /** How many attempts fell into each bucket; what is beyond its end is zero. */
 export type Histogram = readonly number[];
 
-/** Adds `more` to `sum`, which grows as it has to. */
-export const addTo = (sum: number[], more: Histogram): void => {
-  for (let bucket = 0; bucket < more.length; bucket++) sum[bucket] = (sum[bucket] ?? 0) + more[bucket]!;
+/** Counts one more. */
+export const countIn = (sum: number[], bucket: number): void => {
+  while (sum.length <= bucket) sum.push(0);
+  sum[bucket]!++;
 };
+
+/**
+ * A histogram as it is stored: how many buckets there are, in a byte, and each count in as many bytes as it needs (LEB128), mostly
+ * one. As an array of numbers it took PostgreSQL 13 us to write down for a reader, and eight times the room.
+ */
+export const packed = (histogram: Histogram): Buffer => {
+  const bytes = [histogram.length];
+  for (let count of histogram) {
+    for (; count > 127; count = Math.floor(count / 128)) bytes.push((count % 128) + 128);
+    bytes.push(count);
+  }
+  return Buffer.from(bytes);
+};
+
+/** Reads histograms that are stored one after the other. */
+export class PackedHistograms {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** Adds the next one to `sum`, which grows as it has to. */
+  addNextTo(sum: number[]): void {
+    const buckets = this.#bytes[this.#at++]!;
+    for (let bucket = 0; bucket < buckets; bucket++) {
+      let byte = this.#bytes[this.#at++]!;
+      let count = byte & 127;
+      for (let unit = 128; byte > 127; unit *= 128) {
+        byte = this.#bytes[this.#at++]!;
+        count += (byte & 127) * unit;
+      }
+      sum[bucket] = (sum[bucket] ?? 0) + count;
+    }
+  }
+}
 
 /**
  * The latency that a share of all attempts did not exceed (nearest rank), within 6 % and exact up to 15 ms: the middle of the

@@ -1,8 +1,8 @@
 import type { Sql } from '../../platform/database.ts';
-import { addCounts, COUNT_NAMES, noCounts } from './counts.ts';
+import { COUNT_NAMES, noCounts } from './counts.ts';
 import type { Counts } from './counts.ts';
 import { DAY, floorTo, WHOLE_TENANT } from './grain.ts';
-import { addTo } from './histogram.ts';
+import { countIn, PackedHistograms } from './histogram.ts';
 import { segmentsOf } from './window.ts';
 import type { AnalyticsWindow, Segment } from './window.ts';
 
@@ -11,7 +11,8 @@ export interface Rollup extends Counts {
   readonly latency: number[];
 }
 
-const COUNT_COLUMNS = COUNT_NAMES.map((name) => `r.${name}::double precision`).join(', ');
+const GIVEN = `unnest($2::uuid[]) as given (webhook_id)`;
+const SEGMENTS = `unnest($3::smallint[], $4::integer[], $5::integer[]) as segment (grain, first, beyond)`;
 
 /*
  * Reads a handful of index ranges for each webhook, by primary key, and what is not folded yet, which is of some seconds: how
@@ -20,54 +21,66 @@ const COUNT_COLUMNS = COUNT_NAMES.map((name) => `r.${name}::double precision`).j
  * twice while the fold moves it.
  */
 const FOLDED = (table: 'rollup' | 'rollup_type'): string => `
-  unnest($2::uuid[]) as given (webhook_id)
-  cross join unnest($3::smallint[], $4::integer[], $5::integer[]) as segment (grain, first, beyond)
-  cross join lateral (
-    select * from ${table} r
-    where (r.tenant_id, r.webhook_id, r.grain, r.minute) >= ($1::uuid, given.webhook_id, segment.grain, segment.first)
-      and (r.tenant_id, r.webhook_id, r.grain, r.minute) < ($1, given.webhook_id, segment.grain, segment.beyond)
-    order by r.tenant_id, r.webhook_id, r.grain, r.minute
-  ) as r`;
+  select * from ${table} r
+  where (r.tenant_id, r.webhook_id, r.grain, r.minute) >= ($1::uuid, given.webhook_id, segment.grain, segment.first)
+    and (r.tenant_id, r.webhook_id, r.grain, r.minute) < ($1, given.webhook_id, segment.grain, segment.beyond)
+  order by r.tenant_id, r.webhook_id, r.grain, r.minute`;
 
 const FRESH = (scope: Scope): string =>
-  `rollup_outbox r where r.tenant_id = $1 ${scope === 'webhooks' ? 'and r.webhook_id = any($2::uuid[]) ' : ''}and r.minute >= $6 and r.minute < $7`;
-const OWNER: Readonly<Record<Scope, string>> = { webhooks: 'r.webhook_id', tenant: `'${WHOLE_TENANT}'::uuid` };
+  `rollup_outbox r where r.tenant_id = $1 ${scope === 'webhooks' ? 'and r.webhook_id = given.webhook_id ' : ''}and r.minute >= $6 and r.minute < $7`;
 
 type Scope = 'webhooks' | 'tenant';
 
+const LISTS = ['minute', ...COUNT_NAMES].map((name) => `json_agg(r.${name}) as ${name}`).join(', ');
+
+/** A stretch is one row of lists: 720 hours as rows took twice as long, here and there. */
 const READ = (scope: Scope): string => `/*rollups_of_${scope}*/
-select r.webhook_id, r.minute, ${COUNT_COLUMNS}, r.latency::text as latency, null as latencies
-from ${FOLDED('rollup')}
+select given.webhook_id, r.*
+from ${GIVEN} cross join ${SEGMENTS}
+cross join lateral (select ${LISTS}, string_agg(r.latency, '') as histograms, null::json as latencies from (${FOLDED('rollup')}) as r) as r
+where r.minute is not null
 union all
-select ${OWNER[scope]}, r.minute, ${COUNT_COLUMNS}, null, r.latencies::text from ${FRESH(scope)}`;
+select given.webhook_id, r.*
+from ${GIVEN} cross join lateral (select ${LISTS}, null::bytea, json_agg(r.latencies) from ${FRESH(scope)}) as r
+where r.minute is not null`;
+
+const COUNT_LIST = COUNT_NAMES.map((name) => `r.${name}`).join(', ');
 
 const READ_TYPES = (scope: Scope): string => `/*type_rollups_of_${scope}*/
-select webhook_id, event_type, ${COUNT_NAMES.map((name) => `sum(${name}) as ${name}`).join(', ')}
-from (
-  select r.webhook_id, r.event_type, ${COUNT_COLUMNS} from ${FOLDED('rollup_type')}
-  union all
-  select ${OWNER[scope]}, r.event_type, ${COUNT_COLUMNS} from ${FRESH(scope)}
-) as counted (webhook_id, event_type, ${COUNT_NAMES.join(', ')})
-group by webhook_id, event_type`;
+select given.webhook_id, counted.*
+from ${GIVEN} cross join lateral (
+  select r.event_type, ${COUNT_NAMES.map((name) => `sum(r.${name})::double precision as ${name}`).join(', ')}
+  from (
+    select r.event_type, ${COUNT_LIST} from ${SEGMENTS} cross join lateral (${FOLDED('rollup_type')}) as r
+    union all
+    select r.event_type, ${COUNT_LIST} from ${FRESH(scope)}
+  ) as r
+  group by r.event_type
+) as counted`;
 
 const READ_RATES = `/*success_rates*/
-select webhook_id, sum(delivered) as delivered, sum(failed) as failed
-from (
-  select r.webhook_id, r.delivered::double precision, r.failed::double precision from ${FOLDED('rollup')}
-  union all
-  select r.webhook_id, r.delivered, r.failed from ${FRESH('webhooks')}
+select given.webhook_id, counted.*
+from ${GIVEN} cross join lateral (
+  select sum(r.delivered)::double precision as delivered, sum(r.failed)::double precision as failed
+  from (
+    select r.delivered, r.failed from ${SEGMENTS} cross join lateral (${FOLDED('rollup')}) as r
+    union all
+    select r.delivered, r.failed from ${FRESH('webhooks')}
+  ) as r
 ) as counted
-group by webhook_id`;
+where counted.delivered is not null`;
 
 /** The statements, for the test of their plans. */
 export const ROLLUP_READS = { READ_OF_WEBHOOKS: READ('webhooks'), READ_OF_TENANT: READ('tenant') } as const;
 
-interface RollupRow extends Counts {
+/** A stretch of one webhook: lists of the same length. */
+interface RollupRow extends Readonly<Record<keyof Counts, readonly number[]>> {
   readonly webhook_id: string;
-  readonly minute: number;
-  /** Attempts by bucket, folded; or a bucket for each attempt. As PostgreSQL writes arrays. */
-  readonly latency: string | null;
-  readonly latencies: string | null;
+  readonly minute: readonly number[];
+  /** Folded, packed. */
+  readonly histograms: Buffer | null;
+  /** Not folded: a bucket for each attempt. */
+  readonly latencies: readonly (readonly number[] | null)[] | null;
 }
 
 const scopeOf = (webhookIds: readonly string[]): Scope => (webhookIds[0] === WHOLE_TENANT ? 'tenant' : 'webhooks');
@@ -87,19 +100,15 @@ const valuesOf = (
   to,
 ];
 
-const numbersOf = (array: string): number[] => JSON.parse(`[${array.slice(1, -1)}]`) as number[];
-
-const addRow = (sum: Rollup, row: RollupRow): void => {
-  addCounts(sum, row);
-  if (row.latency !== null) addTo(sum.latency, numbersOf(row.latency));
-  if (row.latencies !== null) for (const bucket of numbersOf(row.latencies)) addTo(sum.latency, oneIn(bucket));
+const addRow = (row: RollupRow, sumOf: (minute: number) => Rollup): void => {
+  const histograms = row.histograms && new PackedHistograms(row.histograms);
+  for (const [index, minute] of row.minute.entries()) {
+    const sum = sumOf(minute);
+    for (const name of COUNT_NAMES) sum[name] += row[name][index]!;
+    histograms?.addNextTo(sum.latency);
+    for (const bucket of row.latencies?.[index] ?? []) countIn(sum.latency, bucket);
+  }
 };
-
-const oneIn = (bucket: number): number[] =>
-  Object.assign(
-    Array.from({ length: bucket + 1 }, () => 0),
-    { [bucket]: 1 },
-  );
 
 const emptyRollup = (): Rollup => ({ ...noCounts(), latency: [] });
 
@@ -112,7 +121,8 @@ export const readTotals = async (
 ): Promise<Map<string, Rollup>> => {
   const totals = new Map<string, Rollup>();
   for (const row of await readRows(sql, tenantId, webhookIds, window, segmentsOf(window, DAY))) {
-    addRow(totals.getOrInsertComputed(row.webhook_id, emptyRollup), row);
+    const total = totals.getOrInsertComputed(row.webhook_id, emptyRollup);
+    addRow(row, () => total);
   }
   return totals;
 };
@@ -127,7 +137,7 @@ export const readTimelines = async (
   const timelines = new Map<string, Map<number, Rollup>>();
   for (const row of await readRows(sql, tenantId, webhookIds, window, segmentsOf(window, window.bucket))) {
     const timeline = timelines.getOrInsertComputed(row.webhook_id, () => new Map<number, Rollup>());
-    addRow(timeline.getOrInsertComputed(floorTo(row.minute, window.bucket), emptyRollup), row);
+    addRow(row, (minute) => timeline.getOrInsertComputed(floorTo(minute, window.bucket), emptyRollup));
   }
   return timelines;
 };
