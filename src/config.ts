@@ -1,7 +1,6 @@
-import { isIP } from 'node:net';
 import { resolve } from 'node:path';
-import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
+import { parseNetwork } from './platform/networks.ts';
 import { StartupError } from './platform/startupError.ts';
 
 /** What a process does. Whatever it is, `/healthz`, `/readyz` and `/metrics` answer. */
@@ -51,16 +50,7 @@ function list<T>(wanted: string, parse: (part: string) => T | undefined): z.ZodT
 
 /** Canonical text (`10.0.0.0/8`) of a CIDR; a bare address is a network of one. */
 function cidr(part: string): string | undefined {
-  const [address = '', bits, ...rest] = part.split('/');
-  // ipaddr.js reads `10/8` as 0.0.0.10/8: only the usual spelling is taken for what it says.
-  const family = isIP(address);
-  if (family === 0 || rest.length > 0 || address.includes('%')) return undefined;
-  try {
-    const [network, length] = ipaddr.parseCIDR(`${address}/${bits ?? (family === 4 ? 32 : 128)}`);
-    return `${network.toString()}/${length}`;
-  } catch {
-    return undefined;
-  }
+  return parseNetwork(part)?.join('/');
 }
 
 function origin(part: string): string | undefined {

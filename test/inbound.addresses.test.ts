@@ -44,6 +44,7 @@ it('an allow-list goes by the last address that is no proxy of ours, where a dec
     }
     // What stands before the client is what the client says; what is unreadable is nobody on the list.
     for (const refused of [
+      `::${LISTED}`,
       `${LISTED}, 198.51.100.1`,
       `${LISTED}, 198.51.100.1, 10.0.0.1`,
       '198.51.100.1',
@@ -57,6 +58,29 @@ it('an allow-list goes by the last address that is no proxy of ours, where a dec
   } finally {
     await program.stop();
   }
+});
+
+it('an address that ends like an IPv4 address is one only where it is IPv4-mapped', () => {
+  const clientOf = clientAddresses(['10.0.0.0/8']);
+  const ipOf = (forwardedFor: string) =>
+    clientOf({
+      socket: { remoteAddress: '::ffff:10.1.1.1' },
+      headers: { 'x-forwarded-for': forwardedFor },
+    } as unknown as IncomingMessage).ip;
+  expect(ipOf(`::ffff:${LISTED}`)).toBe(LISTED);
+  expect(ipOf(`[::FFFF:${LISTED}]:443`)).toBe(LISTED);
+  for (const [text, meant] of [
+    [`::${LISTED}`, '::cb00:7107'],
+    [`[::${LISTED}]:443`, '::cb00:7107'],
+    [`64:ff9b::${LISTED}`, '64:ff9b::cb00:7107'],
+    [`::ffff:0:${LISTED}`, '::ffff:0:cb00:7107'],
+    // It is no proxy either.
+    [`${LISTED}, ::10.0.0.1`, '::a00:1'],
+  ] as const) {
+    expect(ipOf(text), text).toBe(meant);
+  }
+  // Spellings that readers take differently are nobody: the proxy is the last that is known.
+  for (const text of ['0xcb.0.113.7', '203.113.7', '0313.0.113.7']) expect(ipOf(text), text).toBe('10.1.1.1');
 });
 
 it('nobody changes who connects by headers, unless they come through a declared proxy', () => {

@@ -1,7 +1,7 @@
 import { BlockList, isIP, isIPv4 } from 'node:net';
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { isAllowed, parseNetwork } from '../src/domain/inbound/verification/allowList.ts';
+import { isWithin, parseNetwork } from '../src/platform/networks.ts';
 import { parseAuth } from '../src/domain/inbound/verification/auth.ts';
 import { hashSecret } from '../src/domain/inbound/verification/secretForm.ts';
 import { compileVerifier } from '../src/domain/inbound/verification/verifier.ts';
@@ -44,8 +44,8 @@ it("an address is in a network exactly when Node's own list of networks has it",
         const network = parseNetwork(`${base}/${length}`);
         expect(network).not.toBeNull();
         const expected = list.check(address, familyOf(address));
-        expect(isAllowed([network!], address)).toBe(expected);
-        expect(isAllowed([network!], base)).toBe(true);
+        expect(isWithin([network!], address)).toBe(expected);
+        expect(isWithin([network!], base)).toBe(true);
         if (expected) inside += 1;
       },
     ),
@@ -63,11 +63,11 @@ it('an IPv4 address is the same when it is written as IPv6', () => {
         .join('');
       const mapped = [`::ffff:${address}`, `::ffff:${hex.slice(0, 4)}:${hex.slice(4)}`];
       for (const text of mapped) {
-        expect(isAllowed([parseNetwork(`${address}/${bits}`)!], text)).toBe(true);
-        expect(isAllowed([parseNetwork(`${text}/${96 + bits}`)!], address)).toBe(true);
-        expect(isAllowed([parseNetwork('::/0')!], text)).toBe(false);
+        expect(isWithin([parseNetwork(`${address}/${bits}`)!], text)).toBe(true);
+        expect(isWithin([parseNetwork(`${text}/${96 + bits}`)!], address)).toBe(true);
+        expect(isWithin([parseNetwork('::/0')!], text)).toBe(false);
         // Wider than what stands for IPv4 it is a network of IPv6, and has no IPv4 address.
-        expect(isAllowed([parseNetwork(`${text}/${95 - bits}`)!], address)).toBe(false);
+        expect(isWithin([parseNetwork(`${text}/${95 - bits}`)!], address)).toBe(false);
       }
     }),
   );
@@ -81,16 +81,16 @@ it('text that readers take differently is no network, and in none', () => {
   const everything = [parseNetwork('0.0.0.0/0')!, parseNetwork('::/0')!];
   for (const text of nonsense) expect(parseNetwork(text), text).toBeNull();
   for (const text of ['', 'unknown', '10.0.0.256', '010.0.0.1', '[::1]', '10.0.0.1:80', '10.0.0.1%eth0']) {
-    expect(isAllowed(everything, text), text).toBe(false);
+    expect(isWithin(everything, text), text).toBe(false);
   }
   fc.assert(
     fc.property(fc.string(), (text) => {
-      if (isIP(text) === 0) expect(isAllowed(everything, text)).toBe(false);
+      if (isIP(text) === 0) expect(isWithin(everything, text)).toBe(false);
       if (!/^[\da-f:.]+(?:\/\d+)?$/i.test(text.trim())) expect(parseNetwork(text)).toBeNull();
     }),
   );
   // A link-local address comes with its interface.
-  expect(isAllowed([parseNetwork('fe80::/10')!], 'fe80::1%eth0')).toBe(true);
+  expect(isWithin([parseNetwork('fe80::/10')!], 'fe80::1%eth0')).toBe(true);
 });
 
 it('an allow-list stands alone, or before every other proof and every handshake', () => {

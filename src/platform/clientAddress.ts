@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http';
-import ipaddr from 'ipaddr.js';
+import { isWithin, parseAddress, parseNetwork } from './networks.ts';
 
 /** Who sent a request, and how it was addressed, as far as proxies that are trusted tell. */
 export interface ClientAddress {
-  /** Canonical text; IPv4 in IPv6 is shown as IPv4. */
+  /** Canonical text; IPv4-mapped IPv6 is shown as IPv4. */
   readonly ip: string;
   readonly protocol: 'http' | 'https';
   /** Host and port as the client addressed them; null where it sent no usable Host. */
@@ -19,17 +19,11 @@ const MOST_HOPS = 32;
  * Tells clients apart from the proxies before them. `X-Forwarded-For`, `-Proto` and `-Host` count only on connections from
  * a trusted network: the client is the last address that is none of a proxy, whatever it claims before.
  *
- * @param trusted CIDRs in canonical text
+ * @param trusted CIDRs
  */
 export const clientAddresses = (trusted: readonly string[]): ((request: IncomingMessage) => ClientAddress) => {
-  const networks = trusted.map((cidr) => ipaddr.parseCIDR(cidr));
-  const isTrusted = (ip: string): boolean =>
-    networks.length > 0 &&
-    ipaddr.isValid(ip) &&
-    networks.some(([network, bits]) => {
-      const address = ipaddr.process(ip);
-      return address.kind() === network.kind() && address.match(network, bits);
-    });
+  const networks = trusted.map(parseNetwork).filter((network) => network !== null);
+  const isTrusted = (ip: string): boolean => isWithin(networks, ip);
 
   return (request) => {
     const peer = canonical(request.socket.remoteAddress ?? '') ?? '0.0.0.0';
@@ -59,8 +53,7 @@ const hostOf = (text: string | undefined): string | null => (text !== undefined 
 /** Of an address, with or without port or brackets; null for anything else. */
 const canonical = (text: string): string | null => {
   const bare = /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(text)?.[1] ?? text;
-  const address = bare.split('%', 1)[0]!;
-  return ipaddr.isValid(address) && /[.:]/.test(address) ? ipaddr.process(address).toString() : null;
+  return parseAddress(bare)?.toString() ?? null;
 };
 
 /** Scheme, host and port as the client addressed this server: what the addresses begin with that it is shown. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { InboundAuthType } from './authType.ts';
-import { parseNetwork } from './allowList.ts';
+import { parseNetwork } from '../../../platform/networks.ts';
 import { HANDSHAKE_NAMES } from './handshakeName.ts';
 import { parsePath } from './path.ts';
 import { ASYMMETRIC_ALGORITHMS, PUBLIC_KEY_ENCODINGS, guessKeyEncoding, parsePublicKey } from './publicKey.ts';

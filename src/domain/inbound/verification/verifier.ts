@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { isAllowed, parseNetwork } from './allowList.ts';
+import { isWithin, parseNetwork } from '../../../platform/networks.ts';
 import type { AuthSettings, InboundAuthType } from './authType.ts';
 import { CONFIG_SCHEMAS } from './config.ts';
 import type { ConfigOf } from './config.ts';
@@ -54,7 +54,7 @@ export const compileVerifier = (settings: AuthSettings, secrets: VerifierSecrets
   const { cidrs, handshake: name } = settings.config as { cidrs?: readonly string[]; handshake?: HandshakeName };
   const networks = cidrs?.map(parseNetwork).filter((network) => network !== null);
   const admits = (request: InboundRequest): boolean =>
-    networks === undefined || isAllowed(networks, request.remoteAddress);
+    networks === undefined || isWithin(networks, request.remoteAddress);
   const handshake = name === undefined ? null : HANDSHAKES[name];
   return {
     verify: (request) => {
