@@ -14,7 +14,7 @@ import type { Webhook } from '../domain/webhooks/webhook.ts';
 import { healthOf, pendingOf } from '../domain/webhooks/webhookHealth.ts';
 import type { WebhookHealth } from '../domain/webhooks/webhookHealth.ts';
 import type { Services } from './builder.ts';
-import { topLevelError } from './topLevelErrors.ts';
+import { LargeReads, loaderBy } from './loading.ts';
 
 /** Whose counts, and of when. */
 export interface AnalyticsKey {
@@ -36,26 +36,15 @@ export interface Loaders {
   readonly delivery: DataLoader<string, DeliveryRecord | null>;
   readonly attempts: DataLoader<DeliveryRecord, AttemptRecord[]>;
   readonly event: DataLoader<string, EventRecord | null>;
+  /** For other loaders of what is large. */
+  readonly large: LargeReads;
 }
 
-/** Bodies are large and pages nest: this much of them in one operation, read so many at a time. */
-const MAX_BODY_BYTES = 67_108_864;
+/** Of at most 256 KiB each. */
 const EVENTS_AT_ONCE = 100;
 
-/**
- * Loaders of one operation of one tenant. They batch and do not cache: an operation may be a subscription that lives for
- * days, and what it saw an hour ago is not what is true.
- */
+/** Loaders of one operation of one tenant. Those that are made here batch and do not cache, as those of `loading.ts`. */
 export const createLoaders = ({ sql, webhookList }: Services, tenantId: string): Loaders => {
-  const by = <Value>(load: (ids: readonly string[]) => Promise<ReadonlyMap<string, Value>>, maxBatchSize = 1_000) =>
-    new DataLoader<string, Value | null>(
-      async (ids) => {
-        const found = await load([...new Set(ids)]);
-        return ids.map((id) => found.get(id) ?? null);
-      },
-      { cache: false, maxBatchSize },
-    );
-
   /** A statement for all that ask about the same time. */
   const byWindow = <Value>(
     read: (
@@ -79,25 +68,12 @@ export const createLoaders = ({ sql, webhookList }: Services, tenantId: string):
       { cache: false, maxBatchSize: 1_000 },
     );
 
-  let bodyBytes = 0;
-  let lastRead: Promise<unknown> = Promise.resolve();
-  const readEvents = async (ids: readonly string[]): Promise<Map<string, EventRecord>> => {
-    if (bodyBytes > MAX_BODY_BYTES) {
-      throw topLevelError(
-        'QUERY_TOO_COMPLEX',
-        'The bodies of these events are too large for one answer: ask for fewer.',
-      );
-    }
-    const events = await findEvents(sql, tenantId, ids);
-    for (const { body } of events.values()) bodyBytes += body.length;
-    return events;
-  };
-
+  const large = new LargeReads();
   return {
-    webhook: by(
+    webhook: loaderBy(
       async (ids) => new Map((await webhookList.find(tenantId, ids)).map((webhook) => [webhook.id, webhook])),
     ),
-    health: by((ids) => healthOf(sql, tenantId, ids)),
+    health: loaderBy((ids) => healthOf(sql, tenantId, ids)),
     pending: new DataLoader<string, number>(
       async (ids) => {
         const counts = await pendingOf(sql, tenantId, [...new Set(ids)]);
@@ -105,14 +81,14 @@ export const createLoaders = ({ sql, webhookList }: Services, tenantId: string):
       },
       { cache: false },
     ),
-    successRate: by(async (ids) => {
+    successRate: loaderBy(async (ids) => {
       const rates = await readRates(sql, tenantId, ids, lastDay(Date.now()));
       return new Map([...rates].map(([id, counts]) => [id, successRate(counts)]));
     }),
     totals: byWindow(readTotals),
     timelines: byWindow(readTimelines),
     types: byWindow(readTypes),
-    delivery: by((ids) => findDeliveries(sql, tenantId, ids)),
+    delivery: loaderBy((ids) => findDeliveries(sql, tenantId, ids)),
     attempts: new DataLoader<DeliveryRecord, AttemptRecord[]>(
       async (deliveries) => {
         const found = await findAttempts(sql, tenantId, deliveries);
@@ -120,17 +96,11 @@ export const createLoaders = ({ sql, webhookList }: Services, tenantId: string):
       },
       { cache: false, maxBatchSize: 500 },
     ),
-    event: by((ids) => {
-      const read = lastRead.then(async () => {
-        const found = new Map<string, EventRecord>();
-        for (let from = 0; from < ids.length; from += EVENTS_AT_ONCE) {
-          for (const event of (await readEvents(ids.slice(from, from + EVENTS_AT_ONCE))).values())
-            found.set(event.id, event);
-        }
-        return found;
-      });
-      lastRead = read.catch(() => undefined); // whoever asked for those hears of it
-      return read;
-    }),
+    event: large.loaderBy(
+      (ids) => findEvents(sql, tenantId, ids),
+      ({ body }) => body.length,
+      EVENTS_AT_ONCE,
+    ),
+    large,
   };
 };

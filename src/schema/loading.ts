@@ -1,41 +1,76 @@
 import DataLoader from 'dataloader';
+import type { Context } from './builder.ts';
+import type { Loaders } from './loaders.ts';
 import { topLevelError } from './topLevelErrors.ts';
 
-/** Of what is large, in one operation: pages nest, and documents repeat them. */
-const MAX_CHARACTERS = 33_554_432;
-/** A query is over by then; a subscription, which is one operation too, may live for days. */
-const WINDOW_MS = 60_000;
-/** So much is read at once, that one batch can't be far too much. */
-const AT_ONCE = 25;
+type Load<Value> = (ids: readonly string[]) => Promise<ReadonlyMap<string, Value>>;
 
 /**
- * Makes loaders of what is large, for one operation: they read one batch after the other, and refuse to go on with
- * QUERY_TOO_COMPLEX once they have read too much between them within a minute. They batch and do not cache; what isn't found is null.
+ * Looks up what many objects of one page point at, in one statement; null for what isn't found. Batches and does not
+ * cache: an operation may be a subscription that lives for days, and what it saw an hour ago is not what is true.
  */
-export const largeLoaders = () => {
-  let characters = 0;
-  let since = performance.now();
-  let lastRead: Promise<unknown> = Promise.resolve();
-  return <Value>(
-    load: (ids: readonly string[]) => Promise<ReadonlyMap<string, Value>>,
-    sizeOf: (value: Value) => number,
-  ): DataLoader<string, Value | null> => {
-    const read = async (ids: readonly string[]): Promise<(Value | null)[]> => {
-      if (performance.now() - since > WINDOW_MS) [since, characters] = [performance.now(), 0];
-      if (characters > MAX_CHARACTERS) {
-        throw topLevelError('QUERY_TOO_COMPLEX', 'These steps are too large for one answer: ask for fewer.');
-      }
+export const loaderBy = <Value>(load: Load<Value>): DataLoader<string, Value | null> =>
+  new DataLoader<string, Value | null>(
+    async (ids) => {
       const found = await load([...new Set(ids)]);
-      for (const value of found.values()) characters += sizeOf(value);
       return ids.map((id) => found.get(id) ?? null);
-    };
-    return new DataLoader<string, Value | null>(
-      (ids) => {
-        const reading = lastRead.then(() => read(ids));
-        lastRead = reading.catch(() => undefined); // whoever asked for those hears of it
-        return reading;
-      },
-      { cache: false, maxBatchSize: AT_ONCE },
-    );
+    },
+    { cache: false, maxBatchSize: 1_000 },
+  );
+
+/** Bytes, or characters, of what is large in one answer: pages nest, and documents repeat them. */
+const MAX_SIZE = 67_108_864;
+
+/**
+ * What one operation reads of what is large, whatever it is: one statement after the other, and QUERY_TOO_COMPLEX once they
+ * have brought too much for one answer.
+ */
+export class LargeReads {
+  #size = 0;
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** Another answer begins: a subscription, which is one operation, has many, and no end to what all of them hold. */
+  beginAnswer(): void {
+    this.#size = 0;
+  }
+
+  /** @param atOnce so many are read by one statement, that one can't be far too much */
+  loaderBy<Value>(
+    load: Load<Value>,
+    sizeOf: (value: Value) => number,
+    atOnce: number,
+  ): DataLoader<string, Value | null> {
+    return loaderBy<Value>((ids) => {
+      const reading = this.#last.then(async () => {
+        const found = new Map<string, Value>();
+        for (let from = 0; from < ids.length; from += atOnce) {
+          if (this.#size > MAX_SIZE) {
+            throw topLevelError(
+              'QUERY_TOO_COMPLEX',
+              'This is too large for one answer: ask for fewer, or for less of each.',
+            );
+          }
+          for (const [id, value] of await load(ids.slice(from, from + atOnce))) {
+            found.set(id, value);
+            this.#size += sizeOf(value);
+          }
+        }
+        return found;
+      });
+      this.#last = reading.catch(() => undefined); // whoever asked for those hears of it
+      return reading;
+    });
+  }
+}
+
+/** Loaders beside those that every operation has: made by the first field of an operation that asks for one. */
+export const loadersBeside = <Beside>(make: (context: Context) => Beside): ((context: Context) => Beside) => {
+  const made = new WeakMap<Loaders, Beside>();
+  return (context) => {
+    const known = made.get(context.loaders);
+    if (known) return known;
+    const fresh = make(context);
+    made.set(context.loaders, fresh);
+    return fresh;
   };
 };

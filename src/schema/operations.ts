@@ -80,5 +80,7 @@ export const useOperations = ({ isProduction, isDatabaseReachable }: OperationOp
         : null);
     if (refusal) setResultAndStopExecution({ errors: refusal });
     else setSubscribeFn((all) => unlessOutage(subscribeFn(all) as Promise<ExecutionResult>, isDatabaseReachable));
+    // What comes next is pulled, and its fields are resolved, only when this has been sent.
+    return { onSubscribeResult: () => ({ onNext: () => args.contextValue.loaders.large.beginAnswer() }) };
   },
 });

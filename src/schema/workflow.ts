@@ -1,4 +1,4 @@
-import DataLoader from 'dataloader';
+import type DataLoader from 'dataloader';
 import { ConflictError, NotFoundError, ValidationError } from '../domain/errors.ts';
 import { countRuns, findRuns, findRunSteps, listRuns } from '../domain/workflows/runHistory.ts';
 import type {
@@ -17,8 +17,7 @@ import { forwardArgs, idConnection, idCursor, pageCost, pageRequest } from './co
 import { InboundDeliveryType } from './inboundDelivery.ts';
 import { inboundLoaders } from './inboundLoaders.ts';
 import { InboundHandlerObject } from './inboundWebhook.ts';
-import { largeLoaders } from './largeLoader.ts';
-import type { Loaders } from './loaders.ts';
+import { loaderBy, loadersBeside } from './loading.ts';
 import { addNodeKind } from './node.ts';
 
 /** What one operation asks of workflows, many at a time. They batch and do not cache. */
@@ -32,37 +31,28 @@ interface WorkflowLoaders {
   readonly runSteps: DataLoader<string, WorkflowRunStep[] | null>;
 }
 
-const loadersOf = new WeakMap<Loaders, WorkflowLoaders>();
+/** A run has as much as its steps brought, up to megabytes. */
+const RUNS_AT_ONCE = 25;
 
-const workflowLoaders = (context: Context): WorkflowLoaders => {
-  const known = loadersOf.get(context.loaders);
-  if (known) return known;
+const workflowLoaders = loadersBeside((context: Context): WorkflowLoaders => {
   const { sql, workflows } = context.services;
+  const { large } = context.loaders;
   const tenantId = tenantOf(context);
-  const by = <Value>(load: (ids: readonly string[]) => Promise<ReadonlyMap<string, Value>>) =>
-    new DataLoader<string, Value | null>(
-      async (ids) => {
-        const found = await load([...new Set(ids)]);
-        return ids.map((id) => found.get(id) ?? null);
-      },
-      { cache: false, maxBatchSize: 100 },
-    );
-  const large = largeLoaders();
-  const made: WorkflowLoaders = {
-    workflow: by(async (ids) => new Map((await workflows.find(tenantId, ids)).map((one) => [one.id, one]))),
-    run: by((ids) => findRuns(sql, tenantId, ids)),
-    definition: large(
+  return {
+    workflow: loaderBy(async (ids) => new Map((await workflows.find(tenantId, ids)).map((one) => [one.id, one]))),
+    run: loaderBy((ids) => findRuns(sql, tenantId, ids)),
+    definition: large.loaderBy(
       (ids) => workflows.steps(tenantId, ids),
       (text) => text.length,
+      RUNS_AT_ONCE,
     ),
-    runSteps: large(
-      async (ids) => findRunSteps(sql, ids),
+    runSteps: large.loaderBy(
+      (ids) => findRunSteps(sql, ids),
       (steps) => steps.reduce((sum, { size }) => sum + size, 0),
+      RUNS_AT_ONCE,
     ),
   };
-  loadersOf.set(context.loaders, made);
-  return made;
-};
+});
 
 /** Null for one that was deleted. */
 const presentWorkflow = async (context: Context, id: string): Promise<Workflow | null> => {

@@ -37,12 +37,17 @@ export const pollFeed = async (program: TestProgram, after: string | null, key =
   return events;
 };
 
-/** Subscribes over a WebSocket with the client that users have, and reads until `enough`; fails where that never comes. */
+/**
+ * Subscribes over a WebSocket with the client that users have, and reads until `enough`; fails where that never comes.
+ *
+ * @param more asked of each event besides
+ */
 export const followFeed = async (
   program: TestProgram,
   after: string | null,
   enough: (events: readonly FeedEvent[]) => boolean,
   key = API_KEY,
+  more = '',
 ): Promise<{ batches: FeedBatch[]; events: FeedEvent[] }> => {
   const client = createClient({
     url: `${program.url.replace('http', 'ws')}/graphql`,
@@ -53,7 +58,7 @@ export const followFeed = async (
   const batches: FeedBatch[] = [];
   const events: FeedEvent[] = [];
   const subscription = client.iterate<{ deliveryFeed: FeedBatch }>({
-    query: `subscription ($after: String) { deliveryFeed(after: $after) { ${BATCH} } }`,
+    query: `subscription ($after: String) { deliveryFeed(after: $after) { ${BATCH} events { eventType ${more} } } }`,
     variables: { after },
   });
   let isLate = false;

@@ -70,12 +70,12 @@ export const TicketType = builder.objectRef<Ticket>('Ticket').implement({
         field: 1,
         multiplier: Math.max(1, Math.min(last ?? DEFAULT_COMMENTS, MAX_COMMENTS)),
       }),
-      resolve: ({ id }, args, context) => {
+      resolve: async ({ id }, args, context) => {
         const last = args.last ?? DEFAULT_COMMENTS;
         if (last < 0 || last > MAX_COMMENTS) {
           throw new ValidationError(`Ask for 0 to ${MAX_COMMENTS} comments.`, ['last']);
         }
-        return deskLoaders(context).comments(last).load(id);
+        return (await deskLoaders(context).comments(last).load(id)) ?? [];
       },
     }),
     createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was opened.' }),
