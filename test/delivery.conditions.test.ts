@@ -66,6 +66,22 @@ describe('a condition', () => {
     expect(ended).toMatchObject({ attemptCount: 0, error: { code: 'CONDITION_FAILED' } });
   });
 
+  it('that never ends on what somebody sent costs no other webhook its deliveries, not even one with the same condition', async () => {
+    const { tenant, receiver } = scene;
+    const [hostile, usual] = [await tenant.registerType(), await tenant.registerType()];
+    const condition = '($f := function($x) { $f($x) }; data.bad ? $f(1) : true)';
+    const struck = await tenant.createWebhook(receiver.url, [hostile], { condition });
+    const same = await tenant.createWebhook(receiver.url, [usual], { condition });
+    await tenant.publishMany(Array.from({ length: 3 }, () => ({ type: hostile, data: { bad: true } })));
+    const ended = await tenant.reached(struck.id, 'ABANDONED', 3);
+    expect(ended.map(({ error }) => error.code)).toEqual(Array(3).fill('CONDITION_FAILED'));
+    expect(ended.filter(({ error }) => error.message.includes('twice within a minute'))).toHaveLength(1);
+    await tenant.publishMany([1, 2, 3].map((n) => ({ type: usual, data: { n } })));
+    await tenant.reached(same.id, 'DELIVERED', 3);
+    // Saving it again is no evaluation.
+    expect(await tenant.update(same.id, { condition })).toMatchObject({ webhook: { status: 'ACTIVE' } });
+  });
+
   it('is compiled when it is saved: one that is no JSONata is refused with its place and changes nothing', async () => {
     const { tenant, receiver } = scene;
     const { id } = await tenant.createWebhook(receiver.url, ['a.b'], { condition: 'data.n = 1' });

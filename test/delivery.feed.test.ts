@@ -40,7 +40,7 @@ describe('the live feed over a WebSocket', () => {
     }
     const told = await until('all of them in the feed', async () => {
       const events = await pollFeed(program, begin);
-      return events.length === 372 && events;
+      return events.length === 372 ? events : null;
     });
     const BODY = 'delivery { event { data } }';
     const read = await followFeed(program, begin, (events) => events.length === 372, undefined, BODY);

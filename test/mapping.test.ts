@@ -116,7 +116,7 @@ describe('a mapping', () => {
   afterAll(() => sandbox.close());
 
   const map = (mapping: Record<string, string>, body: unknown) =>
-    mapper.map('t', 'probe', mapping, JSON.stringify(body));
+    mapper.map('t', 'probe', mapping, JSON.stringify(body), 'w');
   const refusal = async (mapping: unknown): Promise<unknown> => {
     const error: unknown = await mapper
       .check('t', 'probe', mapping, ['input', 'fieldMapping'])
@@ -171,7 +171,7 @@ describe('a mapping', () => {
     const closed = createSandbox({ log: pino({ level: 'silent' }), metrics: createMetrics() });
     await closed.close();
     const busy = createMapper({ sandbox: closed, actions: new ActionRegistry([probe]) });
-    await expect(busy.map('t', 'probe', { text: '1 + 1' }, '{}')).rejects.toThrow(/Try again/);
+    await expect(busy.map('t', 'probe', { text: '1 + 1' }, '{}', 'w')).rejects.toThrow(/Try again/);
     await expect(busy.check('t', 'probe', { text: '1 + 1' }, [])).rejects.toThrow(/Try again/);
   });
 

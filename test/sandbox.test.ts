@@ -265,6 +265,25 @@ describe('children', () => {
     }
   });
 
+  it('are spared it for the holder that it was killed for: another one, and what is to be saved, notice nothing', async () => {
+    const sandbox = make({ now: () => 0 });
+    try {
+      const inputs = [{ bad: true }, { bad: true }, {}, {}].map((input) => JSON.stringify(input));
+      const expression = `bad and ${CATASTROPHE}`;
+      expect(values(await sandbox.evaluateMany('a', expression, inputs, 'one'))).toEqual([
+        'TIMEOUT',
+        'TIMEOUT',
+        'BLOCKED',
+        'BLOCKED',
+      ]);
+      expect(values(await sandbox.evaluateMany('a', expression, inputs.slice(2), 'other'))).toEqual([false, false]);
+      expect(values(await sandbox.evaluateAll('a', [expression, '1 + 1'], '{}', 'one'))).toEqual(['BLOCKED', 2]);
+      expect(await sandbox.check('a', expression)).toBeNull();
+    } finally {
+      await sandbox.close();
+    }
+  });
+
   it.runIf(process.platform === 'linux')('are not blamed for a machine that is too busy to run them', async () => {
     const sandbox = make({ size: 1 });
     try {

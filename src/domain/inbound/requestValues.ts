@@ -30,7 +30,7 @@ const USUAL_TYPE_FIELDS = ['type', 'event', 'event_type'];
 
 type Settings = Pick<
   InboundReceiver,
-  'tenantId' | 'eventTypeSource' | 'idempotencySource' | 'idempotencyWindowSeconds'
+  'id' | 'tenantId' | 'eventTypeSource' | 'idempotencySource' | 'idempotencyWindowSeconds'
 >;
 
 /**
@@ -43,8 +43,8 @@ export const readValues = async (
   request: ReadRequest,
   sandbox: Pick<Sandbox, 'evaluateAll'>,
 ): Promise<RequestValues> => {
-  const { tenantId, eventTypeSource, idempotencySource, idempotencyWindowSeconds } = settings;
-  const [type, key] = await valuesAt([eventTypeSource, idempotencySource], request, tenantId, sandbox);
+  const { eventTypeSource, idempotencySource, idempotencyWindowSeconds } = settings;
+  const [type, key] = await valuesAt([eventTypeSource, idempotencySource], request, settings, sandbox);
   const typeText = textOf(eventTypeSource === null ? usualType(request.value) : type);
   const keyText = typeof key === 'object' && key !== null ? JSON.stringify(key) : textOf(key);
   return {
@@ -68,7 +68,7 @@ export const isLetThrough = (events: ReadonlySet<string>, eventType: string | nu
 const valuesAt = async (
   sources: readonly (ValueSource | null)[],
   { headers, value, json }: ReadRequest,
-  tenantId: string,
+  { tenantId, id }: Settings,
   sandbox: Pick<Sandbox, 'evaluateAll'>,
 ): Promise<unknown[]> => {
   const values: unknown[] = [];
@@ -83,7 +83,7 @@ const valuesAt = async (
   }
   if (outside.length === 0) return values;
   const expressions = outside.map(({ expression }) => expression);
-  const found = await sandbox.evaluateAll(tenantId, expressions, json());
+  const found = await sandbox.evaluateAll(tenantId, expressions, json(), id);
   for (const [index, { at }] of outside.entries()) {
     const one = found[index]!;
     if (one.ok) values[at] = one.value;

@@ -33,8 +33,11 @@ export interface Mapper {
    * given one, and SandboxUnavailableError where nothing can be compiled now.
    */
   check(tenantId: string, action: string, mapping: unknown, path: readonly string[]): Promise<FieldMapping>;
-  /** Rejects with SandboxUnavailableError where nothing can be evaluated now; trying again makes sense. `input` is JSON. */
-  map(tenantId: string, action: string, mapping: FieldMapping, input: string): Promise<Mapped>;
+  /**
+   * Rejects with SandboxUnavailableError where nothing can be evaluated now; trying again makes sense. `input` is JSON,
+   * `holder` the id of what has the mapping.
+   */
+  map(tenantId: string, action: string, mapping: FieldMapping, input: string, holder: string): Promise<Mapped>;
   /**
    * The same for a mapping that nobody has judged: what is wrong with its fields and expressions is among the errors. Throws
    * ValidationError where it is no mapping, or of no action: with a path below `['input']`.
@@ -68,13 +71,14 @@ export const createMapper = ({ sandbox, actions }: MapperOptions): Mapper => {
     return normalised;
   };
 
-  const map: Mapper['map'] = async (tenantId, actionName, mapping, input) => {
+  const map: Mapper['map'] = async (tenantId, actionName, mapping, input, holder) => {
     const fields = new Map((actions.find(actionName)?.targetFields ?? []).map((field) => [field.name, field]));
     const entries = Object.entries(mapping);
     const results = await sandbox.evaluateAll(
       tenantId,
       entries.map(([, expression]) => expression),
       input,
+      holder,
     );
     const values: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
     const errors: MappingError[] = [];
@@ -104,7 +108,7 @@ export const createMapper = ({ sandbox, actions }: MapperOptions): Mapper => {
 
   const preview: Mapper['preview'] = async (tenantId, actionName, mapping, input) => {
     actionOf(actionName, ['input', 'action']);
-    return map(tenantId, actionName, shapeOf(mapping, ['input', 'fieldMapping']), input);
+    return map(tenantId, actionName, shapeOf(mapping, ['input', 'fieldMapping']), input, 'preview');
   };
 
   return { check, map, preview };

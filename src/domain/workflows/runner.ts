@@ -87,14 +87,14 @@ export const createWorkflowRunner = (options: WorkflowRunnerOptions): WorkflowRu
     const input = inputOf(request, run);
 
     if (step.when !== null) {
-      const [condition] = await sandbox.evaluateAll(tenantId, [step.when], input);
+      const [condition] = await sandbox.evaluateAll(tenantId, [step.when], input, request.workflowId);
       if (!condition || (!condition.ok && condition.code === 'UNAVAILABLE')) throw new SandboxUnavailableError();
       if (!condition.ok) return end('FAILED', shown(`when: ${condition.message}`));
       if (!condition.truthy) return end('SKIPPED', null);
     }
     const action = actions.find(step.action);
     if (!action) return end('FAILED', `This installation has no action ${step.action} any more.`);
-    const { values, errors } = await mapper.map(tenantId, action.name, step.fieldMapping, input);
+    const { values, errors } = await mapper.map(tenantId, action.name, step.fieldMapping, input, request.workflowId);
     const notes =
       errors.length === 0 ? null : shown(errors.map(({ field, message }) => `${field}: ${message}`).join(' '));
     if (values === null) return end('FAILED', notes);

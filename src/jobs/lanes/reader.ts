@@ -198,6 +198,7 @@ export class LaneReader {
       lane.tenantId,
       condition,
       fresh.map(({ envelope }) => envelope.toString()),
+      lane.webhookId,
     );
     const ends = new Map<string, End>();
     for (const [index, evaluation] of evaluations.entries()) {

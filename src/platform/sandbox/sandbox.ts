@@ -36,15 +36,16 @@ export class SandboxUnavailableError extends Error {
 /**
  * Evaluates JSONata that users wrote, in child processes that own nothing. Each expression has 250 ms, its result 1 MiB, a child
  * its heap; what takes more is killed and costs nobody else a result. An expression that was killed twice within a
- * minute is `BLOCKED` for five. Simple paths are evaluated in this process.
+ * minute is `BLOCKED` for five, for the holder that it was killed for (a webhook's id, say) and for nobody else. Simple
+ * paths are evaluated in this process.
  */
 export interface Sandbox {
   /** Compiles only; null where it is fine. Rejects with SandboxUnavailableError where it can't be told now. */
   check(tenantId: string, expression: string): Promise<ExpressionError | null>;
   /** Several expressions on one input (JSON text), in one round trip; results in their order. Never rejects. */
-  evaluateAll(tenantId: string, expressions: readonly string[], input: string): Promise<Evaluation[]>;
+  evaluateAll(tenantId: string, expressions: readonly string[], input: string, holder?: string): Promise<Evaluation[]>;
   /** One expression on several inputs; results in their order. Never rejects. */
-  evaluateMany(tenantId: string, expression: string, inputs: readonly string[]): Promise<Evaluation[]>;
+  evaluateMany(tenantId: string, expression: string, inputs: readonly string[], holder?: string): Promise<Evaluation[]>;
   /** Ends every child; what runs and what comes later is `UNAVAILABLE`. */
   close(): Promise<void>;
 }
@@ -61,6 +62,9 @@ export interface SandboxOptions {
   /** Milliseconds of any clock that only goes forward; for tests. */
   readonly now?: () => number;
 }
+
+/** The holder where an expression is only compiled: what it did when it was evaluated doesn't keep it from being saved. */
+const CHECKING = 'check';
 
 /** What goes to a child at once: more is sent in parts, so that neither this process nor the child holds it all. */
 const MAX_JOB_TASKS = 128;
@@ -100,19 +104,25 @@ export const createSandbox = (options: SandboxOptions): Sandbox => {
   const MEMORY = failure('MEMORY', `The expression took more than ${heapMb} MiB of memory.`);
 
   /** Results of the tasks in their order, whatever befalls the children that work on them. */
-  const run = async (tenantId: string, tasks: readonly Task[], inputs: readonly string[]): Promise<TaskResult[]> => {
+  const run = async (
+    tenantId: string,
+    tasks: readonly Task[],
+    inputs: readonly string[],
+    holder: string,
+  ): Promise<TaskResult[]> => {
+    const struck = `${tenantId}\n${holder}`;
     const results: (TaskResult | undefined)[] = tasks.map(({ expression, input }) =>
       refusal(expression, input === null ? '' : inputs[input]!),
     );
     const strike = (at: number, result: EvaluationFailure): void => {
-      strikes.add(tenantId, tasks[at]!.expression);
+      strikes.add(struck, tasks[at]!.expression);
       log.warn({ tenantId, code: result.code }, 'an expression was stopped');
     };
     let open = indexesOf(results);
     let lostAt: number | null = null;
     for (let isContinued = false; open.length > 0; isContinued = true) {
       const distinct = new Set(open.map((at) => tasks[at]!.expression));
-      const blocked = new Set([...distinct].filter((expression) => strikes.isBlocked(tenantId, expression)));
+      const blocked = new Set([...distinct].filter((expression) => strikes.isBlocked(struck, expression)));
       for (const at of open) if (blocked.has(tasks[at]!.expression)) results[at] = BLOCKED;
       const part = partOf(indexesOf(results), tasks, inputs);
       if (part.indexes.length === 0) break;
@@ -147,25 +157,25 @@ export const createSandbox = (options: SandboxOptions): Sandbox => {
   return {
     check: async (tenantId, expression) => {
       if (parseSimplePath(expression)) return null;
-      const [result] = await run(tenantId, [{ expression, input: null }], []);
+      const [result] = await run(tenantId, [{ expression, input: null }], [], CHECKING);
       if (!result || result.ok) return null;
       if (result.code === 'UNAVAILABLE') throw new SandboxUnavailableError();
       return { message: result.message, position: result.position };
     },
-    evaluateAll: async (tenantId, expressions, input) => {
+    evaluateAll: async (tenantId, expressions, input, holder = '') => {
       const paths = expressions.map(parseSimplePath);
       if (paths.every((path) => path !== null) && isSmall(input)) {
         const parsed = parseInput(input);
         return counted(paths.map((path) => (parsed.ok ? plain(path(parsed.value)) : parsed)));
       }
       const tasks = expressions.map((expression) => ({ expression, input: 0 }));
-      return counted((await run(tenantId, tasks, [input])).map(evaluationOf));
+      return counted((await run(tenantId, tasks, [input], holder)).map(evaluationOf));
     },
-    evaluateMany: async (tenantId, expression, inputs) => {
+    evaluateMany: async (tenantId, expression, inputs, holder = '') => {
       const path = parseSimplePath(expression);
       if (!path || !inputs.every(isSmall)) {
         const tasks = inputs.map((_, input) => ({ expression, input }));
-        return counted((await run(tenantId, tasks, inputs)).map(evaluationOf));
+        return counted((await run(tenantId, tasks, inputs, holder)).map(evaluationOf));
       }
       const results: Evaluation[] = [];
       let characters = 0;

@@ -22,12 +22,14 @@ export interface Mapper {
    * `values` is null where a required field failed. Throws where nothing can be evaluated now.
    *
    * @param input JSON
+   * @param holder the id of the webhook
    */
   map(
     tenantId: string,
     action: string,
     mapping: Readonly<Record<string, string>>,
     input: string,
+    holder: string,
   ): Promise<{
     readonly values: Readonly<Record<string, unknown>> | null;
     readonly errors: readonly MappingFailure[];
@@ -143,7 +145,13 @@ export class Dispatch {
       return this.#settle(target, dispatch, failed(outcome));
     }
     const input = JSON.stringify(bodyOf(dispatch));
-    const { values, errors } = await mapper.map(target.tenantId, action.name, target.fieldMapping, input);
+    const { values, errors } = await mapper.map(
+      target.tenantId,
+      action.name,
+      target.fieldMapping,
+      input,
+      target.webhookId,
+    );
     if (values === null) {
       const outcome = { action: action.name, error: 'A required field could not be mapped.', mappingErrors: errors };
       return this.#settle(target, dispatch, failed(outcome));
