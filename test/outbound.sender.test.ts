@@ -5,12 +5,12 @@ import { afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest';
 import { AddressPolicy, parseCidrs } from '../src/platform/outbound/addresses.ts';
 import type { Exchange, OutboundRequest } from '../src/platform/outbound/exchange.ts';
 import { OutboundError } from '../src/platform/outbound/failures.ts';
-import { createSender, type Sender } from '../src/platform/outbound/sender.ts';
+import { createSender, type LocalSender } from '../src/platform/outbound/sender.ts';
 import { type RawServer, startRawServer } from './harness/rawServer.ts';
 
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
 
-const senders: Sender[] = [];
+const senders: LocalSender[] = [];
 const unexpected: unknown[] = [];
 
 beforeEach(() => {
@@ -28,7 +28,7 @@ function policy(allow = '127.0.0.0/8', ...ownPorts: number[]): AddressPolicy {
   return new AddressPolicy({ allow: read.cidrs, ownPorts: () => new Set(ownPorts) });
 }
 
-function sender(options: Partial<Parameters<typeof createSender>[0]> = {}): Sender {
+function sender(options: Partial<Parameters<typeof createSender>[0]> = {}): LocalSender {
   const made = createSender({ policy: policy(), report: (error) => unexpected.push(error), ...options });
   senders.push(made);
   return made;
@@ -590,18 +590,6 @@ describe('an address that is not public', () => {
 });
 
 describe('an exchange', () => {
-  it("ends at once with its caller's signal, before or during", async () => {
-    await using server = await startRawServer(() => {});
-    const controller = new AbortController();
-    const running = sendTo(server, { signal: controller.signal });
-    await vi.waitFor(() => expect(server.requests).toHaveLength(1));
-    controller.abort();
-    expect((await running).error).toMatchObject({ code: 'UNKNOWN', message: expect.stringContaining('called off') });
-    expect((await sendTo(server, { signal: controller.signal })).error).toMatchObject({ code: 'UNKNOWN' });
-    await vi.waitFor(() => expect(server.sockets[0]?.destroyed).toBe(true));
-    expect(server.requests).toHaveLength(1);
-  });
-
   it('ends when the sender is closed, with all connections, and none begins after', async () => {
     await using server = await startRawServer((socket, { ofServer }) => {
       if (ofServer === 1) socket.write(OK);

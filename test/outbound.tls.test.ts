@@ -3,7 +3,7 @@ import { getCACertificates, setDefaultCACertificates, type TLSSocket } from 'nod
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AddressPolicy, parseCidrs } from '../src/platform/outbound/addresses.ts';
 import type { OutboundRequest } from '../src/platform/outbound/exchange.ts';
-import { createSender, type Sender } from '../src/platform/outbound/sender.ts';
+import { createSender, type LocalSender } from '../src/platform/outbound/sender.ts';
 import { selfSigned } from './harness/certificate.ts';
 import { startRawServer } from './harness/rawServer.ts';
 
@@ -18,14 +18,14 @@ const before = getCACertificates('default');
 beforeAll(() => setDefaultCACertificates([trusted.cert, expired.cert]));
 afterAll(() => setDefaultCACertificates(before));
 
-const senders: Sender[] = [];
+const senders: LocalSender[] = [];
 const unexpected: unknown[] = [];
 afterEach(async () => {
   await Promise.all(senders.splice(0).map((sender) => sender.close()));
   expect(unexpected).toEqual([]);
 });
 
-function sender(): Sender {
+function sender(): LocalSender {
   const read = parseCidrs('127.0.0.0/8');
   if ('error' in read) throw new Error(read.error);
   const made = createSender({

@@ -9,7 +9,7 @@ import { createChanges } from '../domain/actions/changes.ts';
 import type { Changes } from '../domain/actions/changes.ts';
 import { deskModule } from '../domain/desk/deskModule.ts';
 import { Catalogue } from '../domain/events/catalogue.ts';
-import type { Publisher } from '../domain/events/event.ts';
+import type { EventRecord, Publisher } from '../domain/events/event.ts';
 import { EventTypes } from '../domain/events/eventTypes.ts';
 import { publishEventAction } from '../domain/events/publishEventAction.ts';
 import { createPublisher } from '../domain/events/publisher.ts';
@@ -28,6 +28,7 @@ import { WebhookList } from '../domain/webhooks/webhookList.ts';
 import { Workflows } from '../domain/workflows/workflows.ts';
 import { DELIVER_QUEUE, DISPATCH_QUEUE, openBoss } from '../jobs/boss.ts';
 import { BulkQueue } from '../jobs/bulkQueue.ts';
+import { BodyCache } from '../jobs/lanes/bodyCache.ts';
 import { Bell } from '../jobs/lanes/ring.ts';
 import { Retention } from '../jobs/retention.ts';
 import { createOutboxBell } from '../jobs/sequencer.ts';
@@ -44,6 +45,7 @@ import type { Notifications } from '../platform/notifications.ts';
 import { AddressPolicy, parseCidrs } from '../platform/outbound/addresses.ts';
 import { createSender } from '../platform/outbound/sender.ts';
 import type { Sender } from '../platform/outbound/sender.ts';
+import { createThreadedSender } from '../platform/outbound/threadedSender.ts';
 import { checkTarget } from '../platform/outbound/target.ts';
 import { createSandbox } from '../platform/sandbox/sandbox.ts';
 import type { Sandbox } from '../platform/sandbox/sandbox.ts';
@@ -76,6 +78,8 @@ export interface Ground {
   readonly mend: (error: unknown) => Promise<boolean>;
   readonly sandbox: Sandbox;
   readonly bell: Bell;
+  /** Of what this process publishes, if it is a worker too, and of what it sends. */
+  readonly bodies: BodyCache;
   readonly dispatchBell: Bell;
   readonly bulkQueue: BulkQueue;
   /** Who numbers what changed: another process, until this one's sequencer takes its place. */
@@ -128,7 +132,10 @@ export const openGround = async (
   if ('error' in allowed) throw new Error(allowed.error);
   const policy = new AddressPolicy({ allow: allowed.cidrs, ownPorts: () => ownPorts });
   const checkUrl = (text: string): string | null => checkTarget(text, policy);
-  const sender = createSender({ policy, report: (error) => log.error({ err: error }, 'an exchange failed') });
+  const report = (error: unknown): void => log.error({ err: error }, 'an exchange failed');
+  const sender = isWorker
+    ? createThreadedSender({ allow: allowed.cidrs, ownPorts: () => ownPorts, report })
+    : createSender({ policy, report });
   started.push(() => sender.close());
   const mend = async (error: unknown): Promise<boolean> => {
     if (!isMissingPartition(error)) return false;
@@ -185,7 +192,12 @@ export const openGround = async (
     maxBodyBytes: config.maxBodyBytes,
   });
   started.push(() => inbound.close());
-  const publisher = counting(createPublisher({ database, bell, now: Date.now, mend }), metrics);
+  const bodies = new BodyCache();
+  const onPublished = (event: EventRecord): void => bodies.keep(event);
+  const publisher = counting(
+    createPublisher({ database, bell, now: Date.now, mend, ...(isWorker && { onPublished }) }),
+    metrics,
+  );
   const ground: Ground = {
     config,
     log,
@@ -204,6 +216,7 @@ export const openGround = async (
     mend,
     sandbox,
     bell,
+    bodies,
     dispatchBell,
     bulkQueue,
     outbox: createOutboxBell({ database }),

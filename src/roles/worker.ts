@@ -62,6 +62,7 @@ export const startWorker = (ground: Ground): void => {
     bell,
     notifications,
     sender: ground.sender,
+    bodies: ground.bodies,
     sandbox,
     box: ground.box,
     log,

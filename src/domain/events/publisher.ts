@@ -103,6 +103,8 @@ export interface PublisherOptions {
   readonly now: () => number;
   /** Makes partitions when a commit finds none; true where trying again makes sense. */
   readonly mend: (error: unknown) => Promise<boolean>;
+  /** After the commit, for each event that will be sent now, before its lanes are rung. */
+  readonly onPublished?: (event: EventRecord) => void;
 }
 
 /** A record for an event that is about to be stored. `published_at` is this process's clock. */
@@ -135,7 +137,7 @@ export const newEventRecord = (
  * callers); if a shared commit fails, each call is tried alone, so that nobody fails for another. Calls with idempotency
  * keys take a transaction of their own, because a key may have to wait for another's commit.
  */
-export const createPublisher = ({ database, bell, now, mend }: PublisherOptions): Publisher => {
+export const createPublisher = ({ database, bell, now, mend, onPublished }: PublisherOptions): Publisher => {
   const waiting: Waiting[] = [];
   let committing = false;
 
@@ -234,15 +236,13 @@ export const createPublisher = ({ database, bell, now, mend }: PublisherOptions)
   };
 
   const ring = (records: readonly EventRecord[], matches: readonly Match[]): void => {
-    const tenantOf = new Map(records.map((record) => [record.id, record.tenantId]));
+    const byId = new Map(records.map((record) => [record.id, record]));
     bell.ring(
-      matches.flatMap((match) =>
-        match.active.map((webhookId) => ({
-          tenantId: tenantOf.get(match.event_id)!,
-          webhookId,
-          dueAt: match.due_at,
-        })),
-      ),
+      matches.flatMap(({ event_id, active, due_at }) => {
+        const event = byId.get(event_id)!;
+        if (active.length > 0) onPublished?.(event);
+        return active.map((webhookId) => ({ tenantId: event.tenantId, webhookId, dueAt: due_at }));
+      }),
     );
   };
 

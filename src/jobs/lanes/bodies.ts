@@ -1,23 +1,14 @@
-import { LRUCache } from 'lru-cache';
 import { bodyFor } from '../../domain/deliveries/envelope.ts';
 import { JSON_TYPE } from '../../domain/deliveries/request.ts';
 import { readBodies } from '../../domain/deliveries/openDeliveries.ts';
 import type { OpenDelivery } from '../../domain/deliveries/openDeliveries.ts';
 import type { Database } from '../../platform/database.ts';
 import { encodeId } from '../../platform/ids.ts';
+import type { BodyCache, CachedBody } from './bodyCache.ts';
 import type { ReadyDelivery } from './lane.ts';
 
 /** Bodies of deliveries that are ready or being sent, in this process. */
 const BUDGET_BYTES = 64 * 1024 * 1024;
-const CACHE_BYTES = 16 * 1024 * 1024;
-
-interface CachedBody {
-  /** The TypeID of the event, or of the inbound delivery that is forwarded. */
-  readonly eventId: string;
-  readonly body: Buffer;
-  readonly contentType: string;
-  readonly hops: number;
-}
 
 /**
  * Bodies by event, read apart from the deliveries and shared by the lanes that send the same event: five lanes that read
@@ -26,15 +17,13 @@ interface CachedBody {
  */
 export class Bodies {
   readonly #database: Database;
-  readonly #cache = new LRUCache<string, CachedBody>({
-    maxSize: CACHE_BYTES,
-    sizeCalculation: ({ body }) => body.length + 200,
-  });
+  readonly #cache: BodyCache;
   readonly #reading = new Map<string, Promise<Map<string, CachedBody>>>();
   #bytes = 0;
 
-  constructor(database: Database) {
+  constructor(database: Database, cache: BodyCache) {
     this.#database = database;
+    this.#cache = cache;
   }
 
   get bytesFree(): number {

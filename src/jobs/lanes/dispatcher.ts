@@ -5,7 +5,7 @@ import { encodeId } from '../../platform/ids.ts';
 import type { Exchange } from '../../platform/outbound/exchange.ts';
 import type { Sender } from '../../platform/outbound/sender.ts';
 import type { Lane, ReadyDelivery } from './lane.ts';
-import type { Settler } from './settler.ts';
+import type { Settlers } from './settlers.ts';
 
 /** Requests at once that are younger than {@link SLOW_AFTER_MS}, and those that are older. */
 const FAST_SLOTS = 256;
@@ -14,7 +14,7 @@ const SLOW_AFTER_MS = 250;
 
 export interface DispatcherOptions {
   readonly sender: Sender;
-  readonly settler: Settler;
+  readonly settlers: Settlers;
   readonly headerPrefix: string;
   readonly userAgent: string;
   /** This process may send: it has renewed its leases. */
@@ -79,7 +79,7 @@ export class Dispatcher {
 
   /** Sends while there are slots and lanes with something to send. */
   pump(): void {
-    if (this.#isStopped || this.#options.settler.isCongested || !this.#options.maySend()) return;
+    if (this.#isStopped || this.#options.settlers.isCongested || !this.#options.maySend()) return;
     const now = Date.now();
     this.#serve(this.#fastRound, false, now);
     this.#serve(this.#slowRound, true, now);
@@ -151,7 +151,7 @@ export class Dispatcher {
       if (settlement.heldUntil !== null) lane.heldUntil = Math.max(lane.heldUntil, settlement.heldUntil);
       if (settlement.isGone) lane.isGone = true;
       if (settlement.keepsPlace) lane.waitForHead(settlement.nextAt!);
-      this.#options.settler.add(settlement, () => this.#settled(lane, entry, settlement));
+      this.#options.settlers.add(settlement, () => this.#settled(lane, entry, settlement));
       this.#options.onAnswer(lane, entry, exchange);
     });
   }

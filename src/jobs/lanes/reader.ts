@@ -8,7 +8,7 @@ import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
 import type { LaneBand } from './band.ts';
 import type { Bodies } from './bodies.ts';
 import type { Lane, ReadyDelivery } from './lane.ts';
-import type { Settler } from './settler.ts';
+import type { Settlers } from './settlers.ts';
 
 /** Statements at once: fewer than a worker's pool has connections, so that settles find one. */
 const READS_AT_ONCE = 4;
@@ -29,7 +29,7 @@ const NONE: ReadonlyMap<string, End> = new Map();
 export interface LaneReaderOptions {
   readonly database: Database;
   readonly bodies: Bodies;
-  readonly settler: Settler;
+  readonly settlers: Settlers;
   readonly sandbox: Pick<Sandbox, 'evaluateMany'>;
   readonly log: Logger;
   /** Its row has another version than it is worked with. */
@@ -66,7 +66,7 @@ export class LaneReader {
     this.#waiting.add(lane);
     if (this.#isScheduled || this.#running >= READS_AT_ONCE) return;
     this.#isScheduled = true;
-    setImmediate(() => {
+    queueMicrotask(() => {
       this.#isScheduled = false;
       this.#pump();
     });
@@ -214,7 +214,7 @@ export class LaneReader {
   #end(lane: Lane, delivery: OpenDelivery, { status, error }: End): void {
     lane.hold(delivery.id);
     const { webhookId, webhookName } = lane.destination;
-    this.#options.settler.add(
+    this.#options.settlers.add(
       {
         deliveryId: delivery.id,
         webhookId,

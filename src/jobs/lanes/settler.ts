@@ -27,8 +27,7 @@ export interface SettlerOptions {
 }
 
 /**
- * Writes results down: one transaction in flight, whose successor is everything that came meanwhile (faster than several
- * at once, which deadlocked). Results are kept until they are written: a database that is away delays them, and
+ * Writes results down: one transaction in flight, whose successor is everything that came meanwhile. Results are kept until they are written: a database that is away delays them, and
  * `isCongested` stops sending. A batch with a row that PostgreSQL refuses is halved until the row stands alone; that
  * one is settled without what its receiver said.
  */

@@ -12,13 +12,14 @@ import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
 import type { SecretBox } from '../../platform/secrets.ts';
 import { DELIVER_QUEUE } from '../boss.ts';
 import { Bodies } from './bodies.ts';
+import type { BodyCache } from './bodyCache.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { Lane } from './lane.ts';
 import { LaneReader } from './reader.ts';
 import { Leases } from './leases.ts';
 import type { LaneJob } from './leases.ts';
 import type { Bell, LocalLanes, RingPayload } from './ring.ts';
-import { Settler } from './settler.ts';
+import { Settlers } from './settlers.ts';
 import { LaneSweeper } from './sweeper.ts';
 
 const TICK_MS = 50;
@@ -31,6 +32,7 @@ export interface WorkerOptions {
   readonly bell: Bell;
   readonly notifications: Notifications;
   readonly sender: Sender;
+  readonly bodies: BodyCache;
   readonly sandbox: Pick<Sandbox, 'evaluateMany'>;
   readonly box: SecretBox;
   readonly log: Logger;
@@ -57,7 +59,7 @@ export class LaneWorker implements LocalLanes {
   readonly #options: WorkerOptions;
   readonly #lanes = new Map<string, Lane>();
   readonly #bodies: Bodies;
-  readonly #settler: Settler;
+  readonly #settlers: Settlers;
   readonly #dispatcher: Dispatcher;
   readonly #reader: LaneReader;
   readonly #sweeper: LaneSweeper;
@@ -68,8 +70,8 @@ export class LaneWorker implements LocalLanes {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    this.#bodies = new Bodies(options.database);
-    this.#settler = new Settler({
+    this.#bodies = new Bodies(options.database, options.bodies);
+    this.#settlers = new Settlers({
       database: options.database,
       log: options.log,
       mend: options.mend,
@@ -82,7 +84,7 @@ export class LaneWorker implements LocalLanes {
     });
     this.#dispatcher = new Dispatcher({
       sender: options.sender,
-      settler: this.#settler,
+      settlers: this.#settlers,
       headerPrefix: options.headerPrefix,
       userAgent: options.userAgent,
       maySend: () => this.#leases.areFresh,
@@ -104,7 +106,7 @@ export class LaneWorker implements LocalLanes {
       database: options.database,
       bodies: this.#bodies,
       sandbox: options.sandbox,
-      settler: this.#settler,
+      settlers: this.#settlers,
       log: options.log,
       onStale: (lane) => this.reconfigure(lane.webhookId),
       onRead: (lane) => this.#advance(lane),
@@ -169,7 +171,7 @@ export class LaneWorker implements LocalLanes {
     while (this.#dispatcher.running > 0 && Date.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, 5));
     this.#dispatcher.ignoreAnswers();
-    await this.#settler.drain();
+    await this.#settlers.drain();
     clearInterval(this.#tick);
     await this.#leases.stop();
     await this.#giveUp([...this.#lanes.values()]);

@@ -21,8 +21,6 @@ export interface OutboundRequest {
   readonly timeoutMs: number;
   readonly verifySsl: boolean;
   readonly method?: 'POST' | 'PUT' | 'PATCH';
-  /** Calls the request off: it ends at once, as UNKNOWN. */
-  readonly signal?: AbortSignal;
 }
 
 /** What came of a request. A success is an exchange without an error, which is one with a 2xx. */
@@ -56,7 +54,7 @@ const EMPTY = Buffer.alloc(0);
  * One request under way, and undici's handler for it.
  *
  * It goes: dispatch → (dial) → written → status and headers → body → settled. It settles once, on the first of: the end of the
- * body; 64 KiB of it; an error; the deadline; the caller's signal. From the status on, that alone judges: a 2xx whose body then never ends,
+ * body; 64 KiB of it; an error; the deadline; the sender's end. From the status on, that alone judges: a 2xx whose body then never ends,
  * breaks off or is nonsense is a success, because the receiver has taken the event, and sending it again would only repeat it. Whatever ended
  * the exchange before the body's end also ends its connection.
  *
@@ -111,14 +109,6 @@ export class RunningExchange implements Dispatcher.DispatchHandler {
 
   start(): void {
     this.#host.running.add(this);
-    const { signal } = this.#request;
-    if (signal !== undefined) {
-      if (signal.aborted) {
-        this.handleEvent();
-        return;
-      }
-      signal.addEventListener('abort', this);
-    }
     this.#connection.dispatch(this.#options, this);
   }
 
@@ -134,11 +124,6 @@ export class RunningExchange implements Dispatcher.DispatchHandler {
       ? `The endpoint took the request but did not answer within ${seconds} s.`
       : `No connection with the endpoint came about within ${seconds} s.`;
     this.end({ code: 'TIMEOUT', message });
-  }
-
-  /** The caller's signal. */
-  handleEvent(): void {
-    this.end({ code: 'UNKNOWN', message: 'The request was called off before it was answered.' });
   }
 
   onRequestStart(): void {
@@ -202,7 +187,6 @@ export class RunningExchange implements Dispatcher.DispatchHandler {
     this.#settled = true;
     clearTimeout(this.#timer);
     this.#host.running.delete(this);
-    this.#request.signal?.removeEventListener('abort', this);
     const status = this.#status;
     this.#resolve({
       startedAt: this.#startedAt,

@@ -25,12 +25,16 @@ export interface Sender {
   send(request: OutboundRequest): Promise<Exchange>;
   /** Ends what is under way as UNKNOWN (drain first), and closes all connections. */
   close(): Promise<void>;
+}
+
+/** A sender of this thread. */
+export interface LocalSender extends Sender {
   /** Connections that wait for a request, by whether TLS is verified. */
   readonly idle: { readonly verifying: number; readonly unverifying: number };
 }
 
 /** The one way out of hookgraph. Connections that verify TLS and those that don't are kept apart. */
-export function createSender({ policy, resolve, report }: SenderOptions): Sender {
+export function createSender({ policy, resolve, report }: SenderOptions): LocalSender {
   const resolver = new Resolver();
   const dialing = { policy, resolve: resolve ?? ((hostname: string) => resolver.resolve(hostname)), report };
   const verifying = new ConnectionPool({ ...dialing, verifySsl: true, sessions: sessionCache() });
@@ -67,9 +71,11 @@ export function createSender({ policy, resolve, report }: SenderOptions): Sender
   };
 }
 
-const STOPPING = 'hookgraph is stopping: the request was not sent, or not waited for.';
+/** Why a sender that is closed sends nothing. */
+export const STOPPING = 'hookgraph is stopping: the request was not sent, or not waited for.';
 
-function unsent(message: string): Exchange {
+/** What comes of a request that never went out. */
+export function unsent(message: string): Exchange {
   return {
     startedAt: Date.now(),
     durationMs: 0,
