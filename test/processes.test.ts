@@ -1,9 +1,12 @@
+import { createClient } from 'graphql-ws';
 import { Client as PgClient } from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import type { CloseEvent } from 'ws';
 import { createEmptyDatabase, createTestDatabase } from './harness/database.ts';
 import type { TestDatabase } from './harness/database.ts';
 import { followFeed, pollFeed } from './harness/feed.ts';
-import { spawnProgram, startTestProgram, until } from './harness/program.ts';
+import { API_KEY, spawnProgram, startTestProgram, until } from './harness/program.ts';
 import type { TestProgram } from './harness/program.ts';
 import { startReceiver } from './harness/receiver.ts';
 import type { Receiver } from './harness/receiver.ts';
@@ -134,6 +137,28 @@ describe('a program', () => {
     const { deliveries } = await again.graphql(`{ deliveries { nodes { status attemptCount } } }`);
     expect(deliveries.nodes).toEqual(Array.from({ length: 5 }, () => ({ status: 'DELIVERED', attemptCount: 1 })));
     expect(receiver.requests).toHaveLength(5);
+  });
+
+  it('sends its subscribers away on SIGTERM, with the cursor to go on from elsewhere, and waits for none of them', async () => {
+    const program = await spawn({ HOOKGRAPH_DRAIN_SECONDS: '60' });
+    const closed = Promise.withResolvers<CloseEvent>();
+    const client = createClient({
+      url: program.url.replace('http', 'ws') + '/graphql',
+      webSocketImpl: WebSocket,
+      connectionParams: { 'x-api-key': API_KEY },
+      retryAttempts: 0,
+      on: { closed: (event) => closed.resolve(event as CloseEvent) },
+    });
+    const feed = client.iterate<{ deliveryFeed: { cursor: string } }>({
+      query: `subscription { deliveryFeed { cursor } }`,
+    });
+    const { value } = await feed.next();
+    program.child.kill('SIGTERM');
+    await expect(feed.next()).rejects.toMatchObject({ code: 1001 });
+    expect((await closed.promise).code).toBe(1001);
+    expect(await program.ended).toBe(0);
+    const again = await start();
+    expect(await pollFeed(again, value!.data!.deliveryFeed.cursor)).toEqual([]);
   });
 
   it.each([

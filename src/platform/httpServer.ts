@@ -19,6 +19,8 @@ export type Route = ({ readonly path: string } | { readonly prefix: string }) & 
   readonly handler: RequestHandler;
   /** Without it a WebSocket request is answered like any other request to this route. */
   readonly onUpgrade?: UpgradeHandler;
+  /** Says goodbye to the sockets that it took over; called once, when the server begins to close. */
+  readonly endUpgraded?: () => Promise<void>;
 };
 
 export interface HttpServerOptions {
@@ -35,9 +37,9 @@ export interface HttpServer {
   /** Resolves when it listens; throws a StartupError of one line where the address can't be had. */
   listen(port: number, host: string): Promise<ListeningAddress>;
   /**
-   * Stops accepting, lets running requests end and their connections close, and cuts what is left at the limit,
-   * WebSockets too: whoever has them should have closed them before. `/readyz` says 503 from the call on. Resolves when
-   * nothing is open; a second call waits for the first.
+   * Stops accepting, has the routes end their WebSockets, lets running requests end and their connections close, and cuts
+   * what is left at the limit. `/readyz` says 503 from the call on. Resolves when nothing is open; a second call waits for
+   * the first.
    */
   close(limitMs: number): Promise<void>;
 }
@@ -141,6 +143,9 @@ export function createHttpServer({ routes, ready, metrics, log }: HttpServerOpti
   async function closeAll(limitMs: number): Promise<void> {
     for (const response of running) if (!response.headersSent) response.setHeader('Connection', 'close');
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const { endUpgraded } of routes) {
+      endUpgraded?.().catch((error: unknown) => log.error({ err: error }, 'WebSockets could not be ended.'));
+    }
     const cut = setTimeout(() => {
       server.closeAllConnections();
       for (const socket of upgraded) socket.destroy();

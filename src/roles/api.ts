@@ -79,6 +79,8 @@ export const startApi = async (ground: Ground): Promise<Route[]> => {
       path: '/graphql',
       handler: (request, response) => graphql.handler(request, response),
       onUpgrade: (request, socket, head) => graphql.upgrade(request, socket, head),
+      // At once: subscribers go to another process, and nobody waits for them until the drain ends.
+      endUpgraded: () => graphql.endSockets(),
     },
   ];
 };

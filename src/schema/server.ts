@@ -36,7 +36,9 @@ export interface GraphqlServer {
   /** Never rejects; what goes wrong is answered. */
   handler(request: IncomingMessage, response: ServerResponse): Promise<void>;
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
-  /** Ends every WebSocket (1001) and resolves when they are closed. */
+  /** Ends every WebSocket (1001) and resolves when they are closed. Requests go on. */
+  endSockets(): Promise<void>;
+  /** The same, and lets go of everything else. */
   close(): Promise<void>;
 }
 
@@ -135,6 +137,7 @@ export const createGraphqlServer = (services: Services, options: GraphqlServerOp
       if (isAllowedOrigin(request.headers, allowedOrigins)) sockets.upgrade(request, socket, head);
       else socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
     },
+    endSockets: () => sockets.close(),
     async close() {
       await sockets.close();
       await yoga.dispose();

@@ -60,6 +60,7 @@ type Own = Extra & { session?: Session };
 
 export interface Sockets {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** Ends every socket with 1001, by force after a while; a second call waits for the first. */
   close(): Promise<void>;
 }
 
@@ -175,6 +176,18 @@ export const createSockets = (options: SocketOptions): Sockets => {
     wss,
   );
 
+  let closing: Promise<void> | null = null;
+  const close = async (): Promise<void> => {
+    clearInterval(timer);
+    unwatch();
+    const stragglers = setTimeout(() => {
+      for (const socket of wss.clients) socket.terminate();
+    }, CLOSE_GRACE_MS);
+    await server.dispose();
+    clearTimeout(stragglers);
+    await rechecking;
+  };
+
   return {
     upgrade(request, socket, head) {
       wss.handleUpgrade(request, socket, head, (webSocket) => {
@@ -183,16 +196,7 @@ export const createSockets = (options: SocketOptions): Sockets => {
         webSocket.removeAllListeners('error').on('error', (error) => log.debug({ err: error }, 'A WebSocket broke.'));
       });
     },
-    async close() {
-      clearInterval(timer);
-      unwatch();
-      const stragglers = setTimeout(() => {
-        for (const socket of wss.clients) socket.terminate();
-      }, CLOSE_GRACE_MS);
-      await server.dispose();
-      clearTimeout(stragglers);
-      await rechecking;
-    },
+    close: () => (closing ??= close()),
   };
 };
 
