@@ -74,6 +74,31 @@ describe('a published event', () => {
     });
   });
 
+  it('is found by the time of its publication, and its deliveries too, which were made with it', async () => {
+    const { tenant, receiver } = scene;
+    const type = await tenant.registerType();
+    await tenant.createWebhook(receiver.url, [type]);
+    const { event: published } = await tenant.publish(type);
+    const { event } = await tenant.graphql(
+      `query ($id: ID!) { event(id: $id) { publishedAt deliveries { nodes { createdAt } } } }`,
+      { id: published.id },
+    );
+    expect(event.deliveries.nodes).toEqual([{ createdAt: event.publishedAt }]);
+    const answer = await tenant.graphql(
+      `query ($type: String!, $from: DateTime!) {
+         events(filter: { types: [$type], range: { from: $from } }) { totalCount }
+         deliveries(filter: { eventTypes: [$type], range: { from: $from } }) { totalCount }
+         before: deliveries(filter: { eventTypes: [$type], range: { to: $from } }) { totalCount }
+       }`,
+      { type, from: event.publishedAt },
+    );
+    expect(answer).toEqual({
+      events: { totalCount: 1 },
+      deliveries: { totalCount: 1 },
+      before: { totalCount: 0 },
+    });
+  });
+
   it('goes to every webhook whose type or wildcard covers it, once, and to entities that were asked for', async () => {
     const { tenant, receiver } = scene;
     const type = await tenant.registerType();

@@ -115,6 +115,7 @@ test.for<[string, object, string[]]>([
   ],
   ['a schema of more than 64 KiB', { name: 'a.b', schema: { description: 'x'.repeat(65_536) } }, ['input', 'schema']],
   ['a pattern that RE2 does not take', { name: 'a.b', schema: { pattern: '(?=a)b' } }, ['input', 'schema']],
+  ['an example that is no object', { name: 'a.b', example: [1] }, ['input', 'example']],
   ['an example that does not fit', { name: 'a.b', schema: { required: ['x'] }, example: {} }, ['input', 'example']],
 ])('%s is refused with its path', async ([, input, path]) => {
   expect(await register(input)).toMatchObject({ __typename: 'ValidationError', code: 'BAD_REQUEST', path });

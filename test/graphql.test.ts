@@ -200,20 +200,23 @@ test('the key may come as X-API-Key or as a bearer token', async () => {
   expect([wrong.status, codes(wrong)]).toEqual([401, ['UNAUTHORIZED']]);
 });
 
-test('a key without the scope gets FORBIDDEN, also by node and by nesting', async () => {
+test('a key without the scope gets FORBIDDEN, which names it, also by node and by nesting', async () => {
   const key = await harness.keyWith('WEBHOOKS_READ');
-  for (const query of [
-    '{ deliveries { totalCount } }',
-    '{ events { totalCount } }',
-    '{ deliveryEvents { cursor } }',
-    '{ apiKeys { totalCount } }',
-    'mutation { webhookDelete(id: "x") { __typename } }',
-    'mutation { eventPublish(input: { type: "a", data: {} }) { __typename } }',
-    'mutation { tenantCreate(input: { slug: "x" }) { __typename } }',
-    `{ node(id: "${encodeId('delivery', newId())}") { id } }`,
-    `{ node(id: "${encodeId('apiKey', newId())}") { id } }`,
-  ]) {
-    expect(codes(await harness.post(query, {}, key)), query).toEqual(['FORBIDDEN']);
+  for (const [query, scope] of [
+    ['{ deliveries { totalCount } }', 'DELIVERIES_READ'],
+    ['{ events { totalCount } }', 'DELIVERIES_READ'],
+    ['{ deliveryEvents { cursor } }', 'DELIVERIES_READ'],
+    ['{ inboundEvents { cursor } }', 'DELIVERIES_READ or INBOUND_READ'],
+    ['{ apiKeys { totalCount } }', 'KEYS_MANAGE'],
+    ['mutation { webhookDelete(id: "x") { __typename } }', 'WEBHOOKS_WRITE'],
+    ['mutation { eventPublish(input: { type: "a", data: {} }) { __typename } }', 'EVENTS_PUBLISH'],
+    ['mutation { tenantCreate(input: { slug: "x" }) { __typename } }', 'TENANTS_MANAGE'],
+    [`{ node(id: "${encodeId('delivery', newId())}") { id } }`, 'DELIVERIES_READ'],
+    [`{ node(id: "${encodeId('apiKey', newId())}") { id } }`, 'KEYS_MANAGE'],
+  ] as const) {
+    const answer = await harness.post(query, {}, key);
+    expect(codes(answer), query).toEqual(['FORBIDDEN']);
+    expect(answer.errors![0].message, query).toMatch(new RegExp(`: ${scope}\\.$`));
   }
   expect(
     (await harness.post('{ viewer { apiKey { scopes } } webhooks { totalCount } }', {}, key)).errors,

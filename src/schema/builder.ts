@@ -3,6 +3,7 @@ import ComplexityPlugin from '@pothos/plugin-complexity';
 import ErrorsPlugin from '@pothos/plugin-errors';
 import RelayPlugin from '@pothos/plugin-relay';
 import ScopeAuthPlugin from '@pothos/plugin-scope-auth';
+import type { AuthFailure } from '@pothos/plugin-scope-auth';
 import { GraphQLScalarType } from 'graphql';
 import { DateTimeResolver, JSONResolver } from 'graphql-scalars';
 import type { Sql } from '../platform/database.ts';
@@ -106,7 +107,7 @@ export const builder = new SchemaBuilder<{
       anyOf: (scopes) => scopes.some((scope) => caller?.apiKey.scopes.includes(scope)),
     }),
     authorizeOnSubscribe: true,
-    unauthorizedError: () => forbidden(),
+    unauthorizedError: (_parent, _context, _info, { failure }) => forbidden(wantedScopes(failure)),
   },
   errors: {
     directResult: true,
@@ -132,6 +133,12 @@ export const builder = new SchemaBuilder<{
     endCursorFieldOptions: { description: 'Cursor of the last item; null on an empty page.' },
   },
 });
+
+/** Fields ask for one scope, or for any of some. */
+const wantedScopes = (failure: AuthFailure): Scope[] => {
+  if ('failures' in failure) return failure.failures.flatMap(wantedScopes);
+  return 'parameter' in failure ? [failure.parameter as Scope | Scope[]].flat() : [];
+};
 
 const describedScalar = (resolver: GraphQLScalarType, description: string): GraphQLScalarType =>
   new GraphQLScalarType({ ...resolver.toConfig(), description });

@@ -61,7 +61,7 @@ const findNode = async (context: Context, text: string): Promise<object | null> 
   const id = decodeAnyId(text);
   const kind = id === null ? undefined : KINDS[id.kind];
   if (id === null || kind === undefined || kind.isOn?.(context) === false) return null;
-  if (kind.scope !== null && !callerOf(context).apiKey.scopes.includes(kind.scope)) throw forbidden();
+  if (kind.scope !== null && !callerOf(context).apiKey.scopes.includes(kind.scope)) throw forbidden([kind.scope]);
   const found = await kind.find(context, id.uuid);
   if (found !== null) brandWithType(found, kind.type);
   return found;

@@ -4,6 +4,7 @@ import { isDatabaseOutage } from '../platform/outage.ts';
 import { SandboxUnavailableError } from '../platform/sandbox/sandbox.ts';
 import { DomainError } from '../domain/errors.ts';
 import { CursorExpiredError } from '../domain/feed/cursor.ts';
+import type { Scope } from '../domain/tenants/scopes.ts';
 
 /** The codes of top-level errors; every one of them has one. */
 export type TopLevelCode =
@@ -45,8 +46,9 @@ export const requestError = (code: TopLevelCode, message: string): GraphQLError 
 export const unauthorized = (): GraphQLError =>
   topLevelError('UNAUTHORIZED', 'Send a valid API key: X-API-Key, or Authorization: Bearer.');
 
-export const forbidden = (): GraphQLError =>
-  topLevelError('FORBIDDEN', 'This API key lacks the scope that this needs.');
+/** @param scopes what would do, each by itself */
+export const forbidden = (scopes: readonly Scope[]): GraphQLError =>
+  topLevelError('FORBIDDEN', `This API key lacks the scope that this needs: ${scopes.join(' or ')}.`);
 
 export const unavailable = (): GraphQLError =>
   topLevelError('SERVICE_UNAVAILABLE', 'The database is out of reach. Try again shortly.');

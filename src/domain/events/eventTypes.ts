@@ -98,6 +98,9 @@ export class EventTypes {
     }
     const schema = input.schema == null ? null : jsonText(input.schema, 'schema');
     const example = input.example == null ? null : jsonText(input.example, 'example');
+    if (example !== null && !isObject(input.example)) {
+      throw new ValidationError('The example is not a JSON object, as data is.', ['input', 'example']);
+    }
     if (example !== null && Buffer.byteLength(example) > MAX_EXAMPLE_BYTES) {
       throw new ValidationError('The example is larger than 64 KiB.', ['input', 'example']);
     }

@@ -3,6 +3,7 @@ import { newId } from '../../platform/ids.ts';
 import type { Database, Sql } from '../../platform/database.ts';
 import type { LaneBell } from '../deliveries/bell.ts';
 import { envelope } from '../deliveries/envelope.ts';
+import { LAST_ID } from '../deliveries/openDeliveries.ts';
 import { MAX_OPEN_MS } from '../deliveries/schedule.ts';
 import { ConflictError } from '../errors.ts';
 import type { EventRecord, NewEvent, PublishedEvent, Publisher, WrittenEvents } from './event.ts';
@@ -25,7 +26,8 @@ interface Match {
 /**
  * Writes events and an open delivery for each webhook that matches. What matches is found through
  * `webhook_subscription_pkey`, one probe per covering pattern; ids derive from event and webhook, so that writing again
- * changes nothing. `seq` follows the order of the input.
+ * changes nothing. `seq` follows the order of the input. What a paused webhook gets is told as held, unless its lane has
+ * not yet told what was there before: then it tells this too.
  */
 export const PUBLISH = `/*publish*/
 with input as materialized (
@@ -36,7 +38,7 @@ with input as materialized (
   insert into event (id, tenant_id, type, entity_id, source, hops, occurred_at, published_at, body)
   select id, tenant_id, type, entity_id, source, hops, occurred_at, published_at, body from input
 ), matches as materialized (
-  select distinct i.ord, i.id as event_id, i.tenant_id, i.type, w.id as webhook_id, w.status, w.payload_fields
+  select distinct i.ord, i.id as event_id, i.tenant_id, i.type, i.published_at, w.id as webhook_id, w.status, w.payload_fields
   from input i
   cross join lateral unnest(string_to_array(i.patterns, ' ')) as covering(pattern)
   join webhook_subscription s on s.tenant_id = i.tenant_id and s.pattern = covering.pattern
@@ -47,9 +49,16 @@ with input as materialized (
   insert into delivery_open
     (id, tenant_id, webhook_id, event_id, event_type, next_at, created_at, expires_at, payload_fields)
   select derive_id(event_id, webhook_id::text), tenant_id, webhook_id, event_id, type,
-    now(), now(), now() + $2 * interval '1 ms', payload_fields
+    now(), published_at, now() + $2 * interval '1 ms', payload_fields
   from matches
   on conflict (id) do nothing
+), held as (
+  insert into feed_outbox (tenant_id, changes)
+  select m.tenant_id, json_agg(json_build_object('at', floor(epoch_ms(clock_timestamp())), 'd',
+    derive_id(m.event_id, l.webhook_id::text), 'w', l.webhook_id, 'e', m.event_id, 'n', l.webhook_name, 't', m.type,
+    's', 'HELD', 'a', 0) order by m.ord, l.webhook_id)::text
+  from matches m join lane l on l.webhook_id = m.webhook_id
+  where m.status = 'PAUSED' and l.held_told_to = '${LAST_ID}' group by m.tenant_id
 )
 select event_id, count(*)::int as matched, epoch_ms(now()) as due_at,
   coalesce(array_agg(webhook_id::text) filter (where status = 'ACTIVE'), '{}') as active
