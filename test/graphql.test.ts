@@ -206,7 +206,7 @@ test('a key without the scope gets FORBIDDEN, which names it, also by node and b
     ['{ deliveries { totalCount } }', 'DELIVERIES_READ'],
     ['{ events { totalCount } }', 'DELIVERIES_READ'],
     ['{ deliveryEvents { cursor } }', 'DELIVERIES_READ'],
-    ['{ inboundEvents { cursor } }', 'DELIVERIES_READ or INBOUND_READ'],
+    ['{ inboundEvents { cursor } }', 'INBOUND_READ or DELIVERIES_READ'],
     ['{ apiKeys { totalCount } }', 'KEYS_MANAGE'],
     ['mutation { webhookDelete(id: "x") { __typename } }', 'WEBHOOKS_WRITE'],
     ['mutation { eventPublish(input: { type: "a", data: {} }) { __typename } }', 'EVENTS_PUBLISH'],

@@ -27,7 +27,7 @@ interface Match {
  * Writes events and an open delivery for each webhook that matches. What matches is found through
  * `webhook_subscription_pkey`, one probe per covering pattern; ids derive from event and webhook, so that writing again
  * changes nothing. `seq` follows the order of the input. What a paused webhook gets is told as held, unless its lane has
- * not yet told what was there before: then it tells this too.
+ * not yet told what was there before: then it tells this too. A delivery is as old as its event, in the database's time.
  */
 export const PUBLISH = `/*publish*/
 with input as materialized (
@@ -49,7 +49,7 @@ with input as materialized (
   insert into delivery_open
     (id, tenant_id, webhook_id, event_id, event_type, next_at, created_at, expires_at, payload_fields)
   select derive_id(event_id, webhook_id::text), tenant_id, webhook_id, event_id, type,
-    now(), published_at, now() + $2 * interval '1 ms', payload_fields
+    now(), least(now(), published_at), now() + $2 * interval '1 ms', payload_fields
   from matches
   on conflict (id) do nothing
 ), held as (
