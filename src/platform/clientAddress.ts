@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { isIPv4 } from 'node:net';
 import { isWithin, parseAddress, parseNetwork } from './networks.ts';
 
 /** Who sent a request, and how it was addressed, as far as proxies that are trusted tell. */
@@ -52,6 +53,8 @@ const hostOf = (text: string | undefined): string | null => (text !== undefined 
 
 /** Of an address, with or without port or brackets; null for anything else. */
 const canonical = (text: string): string | null => {
+  // What most are, and canonical as it stands: a parser takes ten times as long to say so.
+  if (isIPv4(text)) return text;
   const bare = /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(text)?.[1] ?? text;
   return parseAddress(bare)?.toString() ?? null;
 };

@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { hash, randomFillSync } from 'node:crypto';
 import { TypeID } from 'typeid-js';
 import { V7Generator } from 'uuidv7';
 
@@ -25,7 +25,18 @@ export type IdKind = keyof typeof ID_PREFIXES;
 
 const KINDS = new Map(Object.entries(ID_PREFIXES).map(([kind, prefix]) => [prefix as string, kind as IdKind]));
 
-const generator = new V7Generator();
+/** Drawn a few hundred at a time: eight, as the generator itself has it, cost an id as much as all the rest of it. */
+const random = new Uint32Array(512);
+let drawn = random.length;
+const nextUint32 = (): number => {
+  if (drawn === random.length) {
+    randomFillSync(random);
+    drawn = 0;
+  }
+  return random[drawn++]!;
+};
+
+const generator = new V7Generator({ nextUint32 });
 let clockOffsetMs = 0;
 
 /** Shifts the clock of new ids by whole milliseconds, so that the ids of several machines fall into the same partitions. */
@@ -35,10 +46,7 @@ export const correctIdClock = (offsetMs: number): void => {
 };
 
 /** A UUIDv7 (RFC 9562): ascending within this process, also within one millisecond. */
-export const newId = (): string =>
-  generator.generateOrResetCore(Date.now() + clockOffsetMs, ROLLBACK_ALLOWANCE_MS).toString();
-
-const ROLLBACK_ALLOWANCE_MS = 10_000;
+export const newId = (): string => generator.generateOrResetWithTs(Date.now() + clockOffsetMs).toString();
 
 /** The smallest UUIDv7 of a millisecond: the bound of a partition or of a time range over ids. */
 export const lowestIdAt = (epochMs: number): string => {
