@@ -61,7 +61,16 @@ export const unlessAway = <T>(work: Promise<T>, isReachable: () => Promise<boole
       else reject(Object.assign(new Error('the database does not answer'), { code: CONNECTION_FAILURE }));
     };
     let timer = setTimeout(() => void ask(), SUSPECT_AFTER_MS);
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
+    work.then(
+      (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
   });
 
 /** `connection_failure`, as PostgreSQL calls it. */

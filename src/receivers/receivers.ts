@@ -146,18 +146,27 @@ const requestOf = (
 ): InboundRequest => {
   const target = targetOf(request.url ?? '/');
   const at = target.indexOf('?');
-  const headers: Record<string, string> = Object.create(null) as Record<string, string>;
-  for (const [name, values] of Object.entries(request.headersDistinct)) headers[name] = values?.join(', ') ?? '';
   return {
     method: request.method ?? '',
     url: `${publicUrl ?? `${protocol}://${host ?? 'localhost'}`}${target}`,
     path: at === -1 ? target : target.slice(0, at),
     query: at === -1 ? '' : target.slice(at + 1),
-    headers,
+    headers: headersOf(request),
     body,
     remoteAddress: ip,
     receivedAt: Date.now(),
   };
+};
+
+/** Without a prototype, because a header may have any name. */
+const headersOf = ({ rawHeaders }: IncomingMessage): Readonly<Record<string, string>> => {
+  const headers = Object.create(null) as Record<string, string>;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]!.toLowerCase();
+    const before = headers[name];
+    headers[name] = before === undefined ? rawHeaders[at + 1]! : `${before}, ${rawHeaders[at + 1]!}`;
+  }
+  return headers;
 };
 
 /** Path and query as sent, of a proxy's absolute address too. */

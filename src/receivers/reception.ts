@@ -181,13 +181,9 @@ export class Reception {
     const hops = hopsOf(request, this.#hopsHeader);
     const waits = receiver.isDispatched ? 'PENDING' : 'DISPATCHED';
     const isWanted = hops < MOST_HOPS && isLetThrough(receiver.events, eventType);
-    const { webhookName, tenantId, webhookId, ...head } = recordOf(receiver, request, elapsedMs());
     const receipt: NewReceipt = {
-      ...head,
+      ...recordOf(receiver, request, elapsedMs()),
       id: newId(),
-      tenantId,
-      webhookId,
-      webhookName,
       version: receiver.version,
       eventType,
       status: isWanted ? waits : 'IGNORED',

@@ -37,21 +37,20 @@ export const withoutCredentials = (
   names: CredentialNames,
 ): RecordedHead => {
   const found = new Set<string>();
-  const kept: [string, string][] = [];
+  // Without a prototype, because a header may have any name.
+  const kept = Object.create(null) as Record<string, string>;
   for (const [name, value] of Object.entries(headers)) {
     if (names.headers.has(name) || isCredentialName(name)) {
       // Of "Bearer x" and "a=b; c=d" the parts as well.
       for (const part of [value, ...value.split(/[\s,;=]+/)]) found.add(part);
-      kept.push([name, MASK]);
-    } else kept.push([name, storable(value)]);
+      kept[name] = MASK;
+    } else kept[name] = storable(value);
   }
   const parameters = query === '' ? '' : `?${maskQuery(query, names.query, found)}`;
   const secrets = [...found].filter((text) => text.length >= SHORTEST_CREDENTIAL && text !== MASK);
   const clean = (text: string): string => secrets.reduce((rest, secret) => rest.replaceAll(secret, MASK), text);
-  return {
-    path: storable(clean(path + parameters)).slice(0, LONGEST_PATH),
-    headers: Object.fromEntries(secrets.length === 0 ? kept : kept.map(([name, value]) => [name, clean(value)])),
-  };
+  if (secrets.length > 0) for (const name of Object.keys(kept)) kept[name] = clean(kept[name]!);
+  return { path: storable(clean(path + parameters)).slice(0, LONGEST_PATH), headers: kept };
 };
 
 const maskQuery = (query: string, names: ReadonlySet<string>, found: Set<string>): string =>

@@ -36,7 +36,6 @@ export interface InboundReceiver {
   readonly events: ReadonlySet<string>;
   readonly eventTypeSource: ValueSource | null;
   readonly idempotencySource: ValueSource | null;
-  readonly idempotencyWindowSeconds: number;
   /** Whether what it receives waits for somebody: a handler that does something, or forwarding. */
   readonly isDispatched: boolean;
   readonly rateLimitPerMinute: number;
@@ -60,7 +59,6 @@ interface ReceiverRow {
   readonly events: string[];
   readonly event_type_source: string | null;
   readonly idempotency_source: string | null;
-  readonly idempotency_window_seconds: number;
   readonly handler_type: InboundHandlerType;
   readonly url: string | null;
   readonly rate_limit_per_minute: number;
@@ -68,8 +66,7 @@ interface ReceiverRow {
 }
 
 const COLUMNS = `w.id, w.tenant_id, w.name, w.slug, w.version::double precision as version, w.status, w.auth_type, w.auth_preset, w.auth_config,
-  w.secret, w.verify_token, w.events, w.event_type_source, w.idempotency_source, w.idempotency_window_seconds,
-  w.handler_type, w.url, w.rate_limit_per_minute, w.sample_armed`;
+  w.secret, w.verify_token, w.events, w.event_type_source, w.idempotency_source, w.handler_type, w.url, w.rate_limit_per_minute, w.sample_armed`;
 
 export const BY_SLUG = `/*inbound_by_slug*/
 select ${COLUMNS} from tenant t join inbound_webhook w on w.tenant_id = t.id and w.slug = $2 where t.slug = $1`;
@@ -195,7 +192,6 @@ const receiverOf = (row: ReceiverRow, secrets: SecretBox): InboundReceiver => ({
   events: new Set(row.events),
   eventTypeSource: sourceOf(row.event_type_source),
   idempotencySource: sourceOf(row.idempotency_source),
-  idempotencyWindowSeconds: row.idempotency_window_seconds,
   isDispatched: row.handler_type !== 'RECORD' || row.url !== null,
   rateLimitPerMinute: row.rate_limit_per_minute,
   sampleArmed: row.sample_armed,
@@ -218,7 +214,6 @@ const NOBODY: ReceiverRow = {
   events: [],
   event_type_source: null,
   idempotency_source: null,
-  idempotency_window_seconds: 1,
   handler_type: 'RECORD',
   url: null,
   rate_limit_per_minute: 1,

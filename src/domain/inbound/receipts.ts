@@ -6,6 +6,7 @@ import type { InboundChange } from './inboundFeed.ts';
 
 /** A verified request that is to be kept before it is answered. All text is storable: no NUL, no lone surrogate. */
 export interface NewReceipt {
+  /** Made as the receipt is handed over: ids tell which of a group came first. */
   readonly id: string;
   readonly tenantId: string;
   readonly webhookId: string;
@@ -35,7 +36,6 @@ export interface IdempotencyClaim {
   readonly shown: string;
   /** Its SHA-256, in hex. */
   readonly hash: string;
-  readonly windowSeconds: number;
 }
 
 /** What the commit made of a receipt; null where the webhook is another than it was judged by, and nothing was kept. */
@@ -58,17 +58,18 @@ const LARGEST_GROUP_BYTES = 4 * 1_048_576;
  * deadlock. Within a group the first with a key claims it; only claims that were lost are compared with rows. 100 requests take
  * 13 ms on a busy machine, where bodies in base64 and a join with every claim took 35.
  *
- * $1 the requests, $2 how long one may wait (ms), $3 their bodies, one after the other.
+ * $1 the requests, $2 how long one may wait (ms), $3 their bodies, one after the other. What is `json` there is kept as
+ * the text that it was sent as: it is neither spelt in another JSON nor read.
  */
 export const RECEIVE = `/*inbound_receive*/
 with input as materialized (
   select * from json_to_recordset($1::json) as input(
-    ord int, id uuid, tenant_id uuid, webhook_id uuid, version bigint, received_at float8, event_type text, status text,
-    key_shown text, key text, window_seconds int, method text, path text, headers text, content_type text, body_at int,
-    body_length int, source_ip text, duration_ms int, hops smallint, sample text, change text)
+    id uuid, webhook_id uuid, version bigint, received_at float8, event_type text, status text, key_shown text, key text,
+    method text, path text, headers json, content_type text, body_at int, body_length int, source_ip text,
+    duration_ms int, hops smallint, sample text, change json)
 ), current as materialized (
-  select i.*, decode(i.key, 'hex') as key_hash,
-    case when i.key is not null then first_value(i.id) over (partition by i.webhook_id, i.key order by i.ord) end as first_id
+  select i.*, w.tenant_id, w.idempotency_window_seconds as window_seconds, decode(i.key, 'hex') as key_hash,
+    case when i.key is not null then first_value(i.id) over (partition by i.webhook_id, i.key order by i.id) end as first_id
   from input i join inbound_webhook w on w.id = i.webhook_id and w.version = i.version and w.status = 'ACTIVE'
 ), claimed as (
   insert into inbound_key as present (webhook_id, key, delivery_id, expires_at)
@@ -96,17 +97,18 @@ with input as materialized (
   from decided
 ), opened as (
   insert into inbound_open (id, tenant_id, webhook_id, key, next_at, created_at, expires_at)
-  select id, tenant_id, webhook_id, decode(key, 'hex'), now(), from_epoch_ms(received_at), now() + $2 * interval '1 ms'
-  from decided where dispatch_status = 'PENDING' order by ord
+  select id, tenant_id, webhook_id, key_hash, now(), from_epoch_ms(received_at), now() + $2 * interval '1 ms'
+  from decided where dispatch_status = 'PENDING' order by id
 ), sampled as (
   update inbound_webhook w set sample = s.sample, sample_armed = false
   from (select distinct on (webhook_id) webhook_id, id, sample from decided where sample is not null
-        order by webhook_id, ord) s
+        order by webhook_id, id) s
   where w.id = s.webhook_id and w.sample_armed
   returning s.id
 ), told as (
   insert into feed_outbox (tenant_id, kind, changes)
-  select tenant_id, 1, '[' || string_agg(change || ',"s":"' || dispatch_status || '"}', ',' order by ord) || ']'
+  select tenant_id, 1,
+    '[' || string_agg(left(change::text, -1) || ',"s":"' || dispatch_status || '"}', ',' order by id) || ']'
   from decided group by tenant_id
 )
 select id, duplicate_of, dispatch_status, epoch_ms(now()) as due_at, id in (select id from sampled) as took_sample
@@ -214,19 +216,17 @@ const write = (sql: Sql, receipts: readonly NewReceipt[]): Promise<ReceiptRow[]>
   ]);
 
 /** Bodies go beside them, one after the other: as they are, not spelt in JSON. */
-const inputRows = (receipts: readonly NewReceipt[]): Record<string, unknown>[] => {
+const inputRows = (receipts: readonly NewReceipt[]): object[] => {
   let bodyAt = 1;
-  return receipts.map((receipt, ord) => {
-    const row = inputRow(receipt, ord, bodyAt);
+  return receipts.map((receipt) => {
+    const row = inputRow(receipt, bodyAt);
     bodyAt += receipt.body.length;
     return row;
   });
 };
 
-const inputRow = (receipt: NewReceipt, ord: number, bodyAt: number): Record<string, unknown> => ({
-  ord,
+const inputRow = (receipt: NewReceipt, bodyAt: number) => ({
   id: receipt.id,
-  tenant_id: receipt.tenantId,
   webhook_id: receipt.webhookId,
   version: receipt.version,
   received_at: receipt.receivedAt,
@@ -234,31 +234,27 @@ const inputRow = (receipt: NewReceipt, ord: number, bodyAt: number): Record<stri
   status: receipt.status,
   key_shown: receipt.idempotency?.shown,
   key: receipt.idempotency?.hash,
-  window_seconds: receipt.idempotency?.windowSeconds,
   method: receipt.method,
   path: receipt.path,
-  headers: JSON.stringify(receipt.headers),
+  headers: receipt.headers,
   content_type: receipt.contentType,
   body_at: bodyAt,
   body_length: receipt.body.length,
   source_ip: receipt.sourceIp,
   duration_ms: receipt.durationMs,
   hops: receipt.hops,
-  sample: receipt.sample,
+  sample: receipt.sample ?? undefined,
   change: openChange(receipt),
 });
 
-/** The change as JSON, open at its end: the commit decides its last field, the dispatch status. */
-const openChange = (receipt: NewReceipt): string => {
-  const change: Omit<InboundChange, 's'> = {
-    at: receipt.receivedAt,
-    d: receipt.id,
-    w: receipt.webhookId,
-    n: receipt.webhookName,
-    ...(receipt.eventType !== null && { t: receipt.eventType }),
-    u: 'VERIFIED',
-    r: 200,
-    m: receipt.durationMs,
-  };
-  return JSON.stringify(change).slice(0, -1);
-};
+/** Without its dispatch status: the commit decides that, and adds it. */
+const openChange = (receipt: NewReceipt): Omit<InboundChange, 's'> => ({
+  at: receipt.receivedAt,
+  d: receipt.id,
+  w: receipt.webhookId,
+  n: receipt.webhookName,
+  ...(receipt.eventType !== null && { t: receipt.eventType }),
+  u: 'VERIFIED',
+  r: 200,
+  m: receipt.durationMs,
+});

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { SandboxUnavailableError } from '../../platform/sandbox/sandbox.ts';
 import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
 import { parseSimplePath } from '../../platform/sandbox/simplePath.ts';
@@ -28,10 +28,7 @@ const LONGEST_SHOWN_KEY = 255;
 /** Where senders put the type of an event, where nobody says. */
 const USUAL_TYPE_FIELDS = ['type', 'event', 'event_type'];
 
-type Settings = Pick<
-  InboundReceiver,
-  'id' | 'tenantId' | 'eventTypeSource' | 'idempotencySource' | 'idempotencyWindowSeconds'
->;
+type Settings = Pick<InboundReceiver, 'id' | 'tenantId' | 'eventTypeSource' | 'idempotencySource'>;
 
 /**
  * Finds the event type and the idempotency key of a request. What is not there, or whose expression fails, is null: the
@@ -43,7 +40,7 @@ export const readValues = async (
   request: ReadRequest,
   sandbox: Pick<Sandbox, 'evaluateAll'>,
 ): Promise<RequestValues> => {
-  const { eventTypeSource, idempotencySource, idempotencyWindowSeconds } = settings;
+  const { eventTypeSource, idempotencySource } = settings;
   const [type, key] = await valuesAt([eventTypeSource, idempotencySource], request, settings, sandbox);
   const typeText = textOf(eventTypeSource === null ? usualType(request.value) : type);
   const keyText = typeof key === 'object' && key !== null ? JSON.stringify(key) : textOf(key);
@@ -52,11 +49,7 @@ export const readValues = async (
     idempotency:
       keyText === null
         ? null
-        : {
-            shown: storable(keyText.slice(0, LONGEST_SHOWN_KEY)),
-            hash: createHash('sha256').update(keyText, 'utf8').digest('hex'),
-            windowSeconds: idempotencyWindowSeconds,
-          },
+        : { shown: storable(keyText.slice(0, LONGEST_SHOWN_KEY)), hash: hash('sha256', keyText, 'hex') },
   };
 };
 

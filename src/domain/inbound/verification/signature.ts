@@ -35,10 +35,11 @@ export const fieldValues = (header: string, separator: string, name: string): re
 export const parseSignatures = (header: string, format: SignatureFormat): readonly Buffer[] =>
   itemsOf(header, format)
     .slice(0, MAX_SIGNATURES)
-    .filter((item) => item.startsWith(format.prefix))
-    .map((item) => item.slice(format.prefix.length))
-    .map((item) => (format.prefix === '' ? item.replace(HASH_NAME, '') : item))
-    .flatMap((item) => decodeText(item, format.encoding) ?? []);
+    .flatMap((item) => {
+      if (!item.startsWith(format.prefix)) return [];
+      const text = format.prefix === '' ? item.replace(HASH_NAME, '') : item.slice(format.prefix.length);
+      return decodeText(text, format.encoding) ?? [];
+    });
 
 const itemsOf = (header: string, { separator, field }: SignatureFormat): readonly string[] => {
   if (separator === null) return [header.trim()];

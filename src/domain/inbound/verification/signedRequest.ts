@@ -1,4 +1,4 @@
-import { createHmac, randomBytes, timingSafeEqual, verify as verifySignature } from 'node:crypto';
+import { createHmac, createSecretKey, randomBytes, timingSafeEqual, verify as verifySignature } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { parsePath, textAt } from './path.ts';
 import type { AsymmetricAlgorithm } from './publicKey.ts';
@@ -103,10 +103,11 @@ const isSameDigest = (digest: Buffer, signature: Buffer): boolean => {
 
 /** HMACs with each of the keys; without a key one with a random one, which verifies nothing and takes as long. */
 export const hmacCheck = (algorithm: 'SHA1' | 'SHA256' | 'SHA512', keys: readonly Buffer[]): SignatureCheck => {
-  const used = keys.length > 0 ? keys : [randomBytes(32)];
+  const used = (keys.length > 0 ? keys : [randomBytes(32)]).map((key) => createSecretKey(key));
+  const hash = algorithm.toLowerCase();
   return (content, signatures) => {
     const digests = used.map((key) => {
-      const hmac = createHmac(algorithm.toLowerCase(), key);
+      const hmac = createHmac(hash, key);
       for (const chunk of content) hmac.update(chunk);
       return hmac.digest();
     });
