@@ -66,6 +66,42 @@ export interface Settled {
   readonly announces: boolean;
 }
 
+/** A line of the input: what its fields are called and are. The message of an error is a JSON string. */
+const INPUT = {
+  id: 'uuid',
+  n: 'int',
+  s: 'text',
+  next: 'double precision',
+  kp: 'boolean',
+  cost: 'int',
+  cc: 'boolean',
+  cu: 'double precision',
+  held: 'double precision',
+  gone: 'boolean',
+  x: 'boolean',
+  aid: 'uuid',
+  tg: 'text',
+  st: 'double precision',
+  ms: 'int',
+  rq: 'text',
+  rs: 'int',
+  rh: 'text',
+  rb: 'text',
+  rt: 'boolean',
+  ec: 'text',
+  em: `json #>> '{}'`,
+  ch: 'text',
+  mi: 'int',
+  lb: 'smallint',
+} as const;
+type InputName = keyof typeof INPUT;
+const INPUT_NAMES = Object.keys(INPUT) as InputName[];
+
+/** What stands for null, between fields and between lines. JSON, which is all that others wrote, has no such characters as it is. */
+const NULL = '~';
+const BETWEEN_FIELDS = '\x1f';
+const BETWEEN_LINES = '\x1e';
+
 /**
  * One statement, one commit for a batch: open → history → attempt → feed → rollup → health → webhook → operational outbox. Everything
  * after the compare-and-set (`attempts = n`) derives from the rows that it returned, so a repeated or stale settle changes
@@ -73,9 +109,8 @@ export interface Settled {
  */
 export const SETTLE = `/*settle*/
 with input as materialized (
-  select * from json_to_recordset($1::json) as input(
-    id uuid, n int, s text, next double precision, kp boolean, cost int, cc boolean, cu double precision, held double precision, gone boolean, x boolean,
-    aid uuid, tg text, st double precision, ms int, rq json, rs int, rh json, rb text, rt boolean, ec text, em text, ch json, mi int, lb smallint)
+  select ${INPUT_NAMES.map((name, index) => `f[${index + 1}]::${INPUT[name]} as ${name}`).join(', ')}
+  from (select string_to_array(line, e'\\x1f', '~') as f from string_to_table($1, e'\\x1e') as line offset 0) as split
 ), ended as (
   delete from delivery_open o using input i
   where o.id = i.id and o.attempts = i.n and i.next is null
@@ -105,12 +140,12 @@ with input as materialized (
 ), attempts as (
   insert into attempt (id, tenant_id, delivery_id, number, trigger, started_at, duration_ms, request_headers,
     response_status, response_headers, response_body, response_truncated, error_code, error_message)
-  select aid, tenant_id, id, n + 1, tg, from_epoch_ms(st), ms, rq::text, rs, rh::text,
+  select aid, tenant_id, id, n + 1, tg, from_epoch_ms(st), ms, rq, rs, rh,
     decode(rb, 'base64'), rt, ec, em
   from touched where st is not null
 ), feed as (
   insert into feed_outbox (tenant_id, changes)
-  select tenant_id, '[' || string_agg(ch::text, ',' order by st) || ']' from touched group by tenant_id
+  select tenant_id, '[' || string_agg(ch, ',' order by st) || ']' from touched group by tenant_id
 ), ${counting(`
   select tenant_id, webhook_id, event_type, mi as minute, case when n > 0 then 'RETRYING' end as was, s as becomes,
     n > 0 or st is not null as tried, lb as latency
@@ -185,7 +220,7 @@ interface SettledRow {
  * repeat.
  */
 export const settle = async (sql: Sql, batch: readonly Settlement[]): Promise<Settled> => {
-  const rows = await sql.query<SettledRow>(SETTLE, [`[${batch.map(inputJson).join(',')}]`]);
+  const rows = await sql.query<SettledRow>(SETTLE, [batch.map(inputLine).join(BETWEEN_LINES)]);
   const changed = rows.filter(({ what }) => what === 'disabled' || what === 'changed');
   return {
     applied: new Set(rows.filter(({ what }) => what === 'applied').map(({ id }) => id)),
@@ -195,40 +230,40 @@ export const settle = async (sql: Sql, batch: readonly Settlement[]): Promise<Se
   };
 };
 
-/** One row of the input. What is stored as JSON text goes in as JSON, so that it is neither escaped nor unescaped. */
-const inputJson = (settlement: Settlement): string => {
+/**
+ * A settlement as a line of fields. As JSON the batch took PostgreSQL longer to read than to store its attempts: 28 us for each, of
+ * which this takes a third.
+ */
+const inputLine = (settlement: Settlement): string => {
   const { attempt, error } = settlement;
-  const row = JSON.stringify({
+  const fields: Record<InputName, string | number | boolean | null | undefined> = {
     id: settlement.deliveryId,
     n: settlement.attemptsBefore,
     s: settlement.status,
     next: settlement.nextAt,
     kp: settlement.keepsPlace,
+    cost: settlement.countsAsFailure ? 1 : 0,
     cc: settlement.circuitUntil !== undefined,
     cu: settlement.circuitUntil,
-    cost: settlement.countsAsFailure ? 1 : 0,
     held: settlement.heldUntil,
     gone: settlement.isGone,
     x: settlement.isTest,
-    mi: minuteOf(idTime(settlement.deliveryId)),
+    aid: attempt && deriveId(settlement.deliveryId, String(settlement.attemptsBefore + 1)),
+    tg: attempt?.trigger,
+    st: attempt?.startedAt,
+    ms: attempt?.durationMs,
+    rq: attempt && headersJson(attempt.requestHeaders),
+    rs: attempt?.responseStatus,
+    rh: attempt?.responseHeaders && headersJson(attempt.responseHeaders.flat()),
+    rb: attempt?.responseBody?.toString('base64'),
+    rt: attempt?.responseTruncated,
     ec: error?.code,
-    em: error === null ? undefined : storable(error.message),
-    ...(attempt && {
-      aid: deriveId(settlement.deliveryId, String(settlement.attemptsBefore + 1)),
-      tg: attempt.trigger,
-      st: attempt.startedAt,
-      ms: attempt.durationMs,
-      lb: latencyBucket(attempt.durationMs),
-      rs: attempt.responseStatus,
-      rb: attempt.responseBody?.toString('base64'),
-      rt: attempt.responseTruncated,
-    }),
-  });
-  const headers =
-    attempt === null
-      ? ''
-      : `,"rq":${headersJson(attempt.requestHeaders)},"rh":${attempt.responseHeaders ? headersJson(attempt.responseHeaders.flat()) : 'null'}`;
-  return `${row.slice(0, -1)}${headers},"ch":${JSON.stringify(changeOf(settlement))}}`;
+    em: error && JSON.stringify(storable(error.message)),
+    ch: JSON.stringify(changeOf(settlement)),
+    mi: minuteOf(idTime(settlement.deliveryId)),
+    lb: attempt && latencyBucket(attempt.durationMs),
+  };
+  return INPUT_NAMES.map((name) => fields[name] ?? NULL).join(BETWEEN_FIELDS);
 };
 
 const changeOf = (settlement: Settlement): FeedChange => {
