@@ -151,6 +151,13 @@ describe('the actions of the desk', () => {
       const dated = await run('updateTicketByExternalId', { external_id: 't-2', due_date: given });
       expect(dated.output['due_date']).toBe(meant);
     }
+    for (const [given, meant] of [
+      ['b, a,, b ', ['b', 'a']],
+      [['x', 7, true], ['x', '7', 'true']],
+    ]) {
+      const tagged = await run('updateTicketByExternalId', { external_id: 't-2', tags: given });
+      expect(tagged.output['tags']).toEqual(meant);
+    }
     const { ticket } = await scene.tenant.graphql(`{ ticket(externalId: "t-2") { description } }`);
     expect(ticket.description).toBe('B');
   });
@@ -191,7 +198,8 @@ describe('the actions of the desk', () => {
       ['createTicket', { title, status: 'done' }, ['status']],
       ['createTicket', { title, due_date: 'tomorrow' }, ['due_date']],
       ['createTicket', { title, due_date: '2026-02-31' }, ['due_date']],
-      ['createTicket', { title, tags: [1] }, ['tags', '0']],
+      ['createTicket', { title, tags: [[1]] }, ['tags', '0']],
+      ['createTicket', { title, tags: { a: 1 } }, ['tags']],
       ['createTicket', { title, description: 'x'.repeat(20_001) }, ['description']],
       ['updateTicketByExternalId', { external_id: 'none', title }, ['external_id']],
       ['changeTicketStatusByExternalId', { external_id: 'none', status: 'open' }, ['external_id']],

@@ -75,6 +75,7 @@ describe('a request to an inbound webhook', () => {
     ['JSON without a type', '{"a":{"b":null}}', null, { a: { b: null } }],
     ['JSON behind a byte order mark', '\uFEFF{"a":1}', 'application/json', { a: 1 }],
     ['a form', 'b=2&a=x+y&a=%C3%A9', 'application/x-www-form-urlencoded', { b: '2', a: ['x y', 'é'] }],
+    ['an empty form', '', 'application/x-www-form-urlencoded', null],
     ['a form with a payload', 'payload=%7B%22a%22%3A1%7D', 'application/x-www-form-urlencoded', { payload: { a: 1 } }],
   ])('may be %s', async (_what, body, contentType, value) => {
     const { id, slugUrl } = await inbound.create();
@@ -239,6 +240,18 @@ describe('whoever is not the sender', () => {
     await post(slugUrl, 'no json');
     await until('another cause', async () => (await inbound.deliveries({ inboundWebhookId: id })).length === 21);
     expect((await inbound.webhook(id)).deliveryCount).toBe(0);
+  });
+
+  it('is told to whoever asks once it has its answer, and so is the count of those that are taken', async () => {
+    const { id, slugUrl } = await inbound.create();
+    for (let n = 1; n <= 3; n++) {
+      await post(slugUrl, '{}', { 'x-signature': 'wrong' });
+      expect(await inbound.deliveries({ inboundWebhookId: id, dispatchStatus: ['REJECTED'] })).toHaveLength(n);
+      await post(slugUrl);
+      const { deliveryCount, lastDeliveryAt } = await inbound.webhook(id);
+      const [last] = await inbound.deliveries({ inboundWebhookId: id, authStatus: ['VERIFIED'] });
+      expect({ deliveryCount, lastDeliveryAt }).toEqual({ deliveryCount: n, lastDeliveryAt: last.receivedAt });
+    }
   });
 
   it('gets no credential of anybody into a record', async () => {

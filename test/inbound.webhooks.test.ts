@@ -175,6 +175,34 @@ describe('an inbound webhook', () => {
     expect((await inbound.update(id, { isActive: true })).inboundWebhook.status).toBe('ACTIVE');
   });
 
+  it('takes from its preset also what it is changed to; sources that were given stay', async () => {
+    const github = {
+      eventTypeSource: { type: 'HEADER', value: 'X-GitHub-Event' },
+      idempotencySource: { type: 'HEADER', value: 'X-GitHub-Delivery' },
+    };
+    const { id } = await inbound.create();
+    expect((await inbound.update(id, { auth: { preset: 'github' } })).inboundWebhook).toMatchObject(github);
+    expect((await inbound.update(id, { auth: { preset: 'stripe' } })).inboundWebhook).toMatchObject({
+      eventTypeSource: { type: 'JSONATA', value: 'type' },
+      idempotencySource: { type: 'JSONATA', value: 'id' },
+    });
+    expect((await inbound.update(id, { auth: { type: 'BEARER' } })).inboundWebhook).toMatchObject({
+      eventTypeSource: null,
+      idempotencySource: null,
+    });
+    const own = { type: 'HEADER', value: 'X-Own' };
+    await inbound.update(id, { idempotencySource: own });
+    expect((await inbound.update(id, { auth: { preset: 'github' } })).inboundWebhook).toMatchObject({
+      ...github,
+      idempotencySource: own,
+    });
+    await inbound.update(id, { eventTypeSource: own });
+    const reset = await inbound.update(id, { eventTypeSource: null, idempotencySource: null });
+    expect(reset.inboundWebhook).toMatchObject({ ...github, idempotencySource: null });
+    await inbound.update(id, { eventTypeSource: own, auth: { preset: 'stripe' } });
+    expect(await inbound.webhook(id)).toMatchObject({ eventTypeSource: own, idempotencySource: null });
+  });
+
   it('keeps its secret while its type stays, and gets another with another type', async () => {
     const { id, slugUrl } = await inbound.create();
     const moved = await inbound.update(id, { auth: { config: { header: 'X-Other' } } });
@@ -357,7 +385,17 @@ describe('a payload', () => {
       expect((await post(url, '{}', { 'x-signature': sign(url) })).status).toBe(200);
       const input = { inboundWebhookId: signed.id, body: '{}', headers: { 'x-signature': sign(url) } };
       expect(await inbound.verify(input)).toMatchObject({ valid: true });
+      const asked = { ...input, headers: { 'x-signature': sign(`${url}?a=1`) } };
+      expect(await inbound.verify(asked)).toMatchObject({ valid: false });
+      for (const posted of ['?a=1', `${url}?a=1`]) {
+        expect(await inbound.verify({ ...asked, url: posted })).toMatchObject({ valid: true });
+      }
     }
+    const token = await inbound.create({ auth: { type: 'QUERY_TOKEN', secret: SECRET } });
+    const given = (url: string) => inbound.verify({ inboundWebhookId: token.id, body: '', headers: {}, url });
+    expect(await given(`?token=${encodeURIComponent(SECRET)}`)).toMatchObject({ valid: true });
+    expect(await given('?token=another')).toMatchObject({ valid: false, authStatus: 'REJECTED_TOKEN' });
+    await expect(given('http://[')).rejects.toThrow(/URL/);
   });
 });
 
@@ -420,6 +458,9 @@ describe('a test', () => {
       sourceIp: null,
       responseStatus: 200,
     });
+    const keyed = await inbound.create({ auth: { type: 'API_KEY', config: { header: 'X-Shop' }, secret: SECRET } });
+    const copied = await inbound.test(keyed.id, {}, { 'X-Shop': SECRET, 'X-Plain': 'plain' });
+    expect(copied.delivery.requestHeaders).toEqual({ 'x-shop': '***', 'x-plain': 'plain' });
     const forwarded = await until('the forward', () => scene.receiver.requests[0]);
     expect(JSON.parse(forwarded.body)).toEqual({ type: 'wanted', n: 1 });
     expect(standardVerifies(forwarded, answer.forwardSigningSecret.standardWebhooks)).toBe(true);

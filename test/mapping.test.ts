@@ -154,9 +154,17 @@ describe('a mapping', () => {
     );
   });
 
-  it('has no values where a required field brings nothing, null, or what it does not take', async () => {
-    for (const text of ['gone', 'none', 'list', '$error("x")']) {
-      const { values, errors } = await map({ text, number: '1' }, { none: null, list: [1] });
+  it('takes a blank text for null, except where any value is welcome', async () => {
+    const mapping = { text: "'x'", whole: 'b', kind: 'b', flag: 'b', ref: 'b', any: 'b' };
+    expect(await map(mapping, { b: ' ' })).toEqual({
+      values: { text: 'x', whole: null, kind: null, flag: null, ref: null, any: ' ' },
+      errors: [],
+    });
+  });
+
+  it('has no values where a required field brings nothing, null, a blank text, or what it does not take', async () => {
+    for (const text of ['gone', 'none', 'blank', 'list', '$error("x")']) {
+      const { values, errors } = await map({ text, number: '1' }, { none: null, blank: ' ', list: [1] });
       expect(values, text).toBeNull();
       expect(errors, text).toMatchObject([{ field: 'text', expression: text }]);
     }

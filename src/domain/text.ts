@@ -14,7 +14,7 @@ const bounded = (schema: z.ZodString, least: number, most: number, what: string)
 
 const storable = (what: string) =>
   z
-    .string()
+    .string(`${what} is a text.`)
     .refine((value) => !value.includes('\0') && value.isWellFormed(), `${what} has characters that cannot be stored.`);
 
 /** Parses with zod; the first thing that is wrong becomes a ValidationError with `at` and the place within the value. */

@@ -226,7 +226,7 @@ const verify = ({ verifier, hashesBody }: InboundReceiver, request: InboundReque
 /** Null for what is no JSON, or deeper than what walks it later can bear. */
 const readableBody = (request: InboundRequest): { readonly value: unknown } | null => {
   const body = bodyOf(request);
-  if (!body.ok) return null;
+  if (!body.ok || body.value === null) return body.ok ? body : null;
   if (!isForm(headerOf(request, 'content-type'))) return isTooDeep(request.body) ? null : body;
   // A form has at most one value that is not flat: JSON in its field `payload`.
   const { payload } = body.value as { readonly payload?: unknown };

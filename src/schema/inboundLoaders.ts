@@ -29,7 +29,10 @@ export const inboundLoaders = loadersBeside((context: Context): InboundLoaders =
     webhook: loaderBy(
       async (ids) => new Map((await inbound.list.find(tenantId, ids)).map((webhook) => [webhook.id, webhook])),
     ),
-    counts: loaderBy((ids) => inboundCountsOf(sql, tenantId, ids)),
+    counts: loaderBy(async (ids) => {
+      await inbound.tally.written();
+      return inboundCountsOf(sql, tenantId, ids);
+    }),
     sample: large.loaderBy(
       (ids) => inbound.list.samples(tenantId, ids),
       ({ length }) => length,

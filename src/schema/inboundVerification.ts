@@ -2,6 +2,7 @@ import { checkPayload } from '../domain/inbound/payloadCheck.ts';
 import type { PresetRow } from '../domain/inbound/presets/presetRow.ts';
 import { PRESETS } from '../domain/inbound/presets/presets.ts';
 import type { Verification } from '../domain/inbound/verification/verification.ts';
+import { ValidationError } from '../domain/errors.ts';
 import { decodeId } from '../platform/ids.ts';
 import { builder, tenantOf } from './builder.ts';
 import { AuthStatusType } from './inboundDelivery.ts';
@@ -64,6 +65,10 @@ const InboundVerifyInput = builder.inputType('InboundVerifyInput', {
       required: true,
       description: 'An object of its headers. The first address of `x-forwarded-for` is where it came from.',
     }),
+    url: t.string({
+      description:
+        'Where it was posted to, whole or from the query on (`?token=…`), for whom that counts. Left out: the addresses of the webhook, without a query.',
+    }),
   }),
 });
 
@@ -93,13 +98,20 @@ builder.queryFields((t) => ({
     resolve: async (_root, { input }, context) => {
       const webhookId = decodeId('inboundWebhook', input.inboundWebhookId);
       const webhook = webhookId === null ? null : await inboundLoaders(context).webhook.load(webhookId);
+      const addresses = webhook === null ? [] : Object.values(receiverUrls(webhook, context));
       const { directory, maxBodyBytes } = context.services.inbound;
       return checkPayload(directory, maxBodyBytes, tenantOf(context), {
         webhookId,
         body: input.body,
         headers: input.headers,
-        urls: webhook === null ? [] : Object.values(receiverUrls(webhook, context)),
+        urls: addresses.map((address) => postedTo(address, input.url ?? '')),
       });
     },
   }),
 }));
+
+/** Throws ValidationError for text that is neither an address nor what may stand at the end of one. */
+const postedTo = (address: string, url: string): string => {
+  if (URL.canParse(url, address)) return new URL(url, address).href;
+  throw new ValidationError('This is no URL.', ['input', 'url']);
+};

@@ -191,7 +191,7 @@ export const InboundWebhookType = builder.objectRef<InboundWebhook>('InboundWebh
       description: 'Whether the next verified request becomes the sample.',
     }),
     deliveryCount: t.int({
-      description: 'Verified requests so far, as of about a second ago.',
+      description: 'Verified requests so far; those to other processes as of about a second ago.',
       resolve: async ({ id }, _args, context) => (await inboundLoaders(context).counts.load(id))?.deliveries ?? 0,
     }),
     lastDeliveryAt: t.field({
@@ -203,7 +203,7 @@ export const InboundWebhookType = builder.objectRef<InboundWebhook>('InboundWebh
     }),
     refusals: t.field({
       type: [InboundRefusals],
-      description: 'How many requests were refused so far, by cause, as of about a second ago.',
+      description: 'How many requests were refused so far, by cause; by other processes as of about a second ago.',
       complexity: { field: 1, multiplier: REFUSAL_CAUSES.length },
       resolve: async ({ id }, _args, context) => {
         const counts = await inboundLoaders(context).counts.load(id);

@@ -17,7 +17,7 @@ const moment = z
 
 const externalId = exactText(1, 255, 'The external id');
 const uniqueTags = z
-  .array(text(1, 100, 'A tag'))
+  .array(text(1, 100, 'A tag'), 'The tags are a list of texts, or one text with commas between them.')
   .max(50, 'A ticket has at most 50 tags.')
   .transform((tags) => [...new Set(tags)]);
 

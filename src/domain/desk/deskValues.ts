@@ -21,14 +21,14 @@ const dateOf = (value: unknown): unknown => {
   return new Date(/T.*(?:Z|[+-]\d\d:\d\d)$/.test(text) ? text : `${text}${text.includes('T') ? '' : 'T00:00:00'}Z`);
 };
 
-/** A list, or one text with commas in it. */
-const tagsOf = (value: unknown): unknown =>
-  typeof value === 'string'
-    ? value
-        .split(',')
-        .map((tag) => tag.trim())
-        .filter((tag) => tag !== '')
-    : (value ?? []);
+/** A list, or one text with commas in it. Numbers and truth values are taken for their text, as fields of texts do. */
+const tagsOf = (value: unknown): unknown => {
+  if (typeof value === 'string') return value.split(',').filter((tag) => tag.trim() !== '');
+  if (Array.isArray(value)) return value.map((tag: unknown) => (isPlain(tag) ? String(tag) : tag));
+  return value ?? [];
+};
+
+const isPlain = (value: unknown): value is number | boolean => typeof value === 'number' || typeof value === 'boolean';
 
 const externalId = z.object({ external_id: RULES.externalId });
 

@@ -2,7 +2,7 @@ import type { Sql } from '../../platform/database.ts';
 import { REFUSAL_CAUSES } from './tally.ts';
 import type { RefusalCause } from './tally.ts';
 
-/** What an inbound webhook received, as of about a second ago. Tests and replays count for nothing here. */
+/** What an inbound webhook received, as of what receivers have written: a second ago. Tests and replays count for nothing here. */
 export interface InboundCounts {
   /** Verified requests. */
   readonly deliveries: number;

@@ -24,8 +24,6 @@ export interface CredentialNames {
   readonly query: ReadonlySet<string>;
 }
 
-export const NO_NAMES: CredentialNames = { headers: new Set(), query: new Set() };
-
 /**
  * Head of a request without credentials: those that the webhook expects, and those that their names tell, are `***`; and
  * what was masked in one place is masked wherever else it stands. Header names in lower case; all text is storable.

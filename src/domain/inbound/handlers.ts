@@ -38,11 +38,15 @@ export const createHandlerCheck =
         return { handlerType: type, ...NOTHING };
       case 'WORKFLOW':
         if (workflowId == null || !(await hasWorkflow(tenantId, workflowId))) {
-          throw new ValidationError('There is no such workflow: save one first.', [...AT, 'workflowId']);
+          throw new ValidationError('WORKFLOW needs the id of a workflow: workflowSave makes one.', [
+            ...AT,
+            'workflowId',
+          ]);
         }
         return { handlerType: type, ...NOTHING, handlerWorkflowId: workflowId };
       case 'DIRECT_ACTION': {
-        if (action == null || actions.find(action) === undefined) {
+        if (action == null) throw new ValidationError('DIRECT_ACTION needs an action.', [...AT, 'action']);
+        if (actions.find(action) === undefined) {
           throw new ValidationError('There is no such action: inboundActions lists them.', [...AT, 'action']);
         }
         const mapping = await checkMapping(tenantId, action, fieldMapping, [...AT, 'fieldMapping']);

@@ -16,7 +16,7 @@ import { checkInboundCreate, checkInboundUpdate, numberedSlug, slugOf } from './
 import type { GivenParts, InboundWebhookCreateInput, InboundWebhookUpdateInput } from './inboundInput.ts';
 import { InboundWebhook, inboundSecretScope } from './inboundWebhook.ts';
 import { assertStillKey, givenSecret, sealSecret, settingsOf } from './inboundSecrets.ts';
-import { findPreset } from './presets/presets.ts';
+import { changeSources, presetSources } from './presetSources.ts';
 import type { ValueSource } from './valueSource.ts';
 import { parseAuth } from './verification/auth.ts';
 import type { AuthInput } from './verification/auth.ts';
@@ -70,12 +70,12 @@ export class InboundWebhooks {
     const checked = checkInboundCreate(input, checkUrl);
     const auth = parseAuth(input.auth ?? {}, null);
     const secret = givenSecret(auth.settings, input.auth?.secret ?? null, auth.needsSecret);
-    const preset = auth.settings.preset === null ? null : findPreset(auth.settings.preset);
+    const sources = presetSources(auth.settings.preset);
     const parts = await this.#checkParts(tenantId, {
       ...checked,
-      eventTypeSource: checked.eventTypeSource ?? preset?.eventTypeSource ?? null,
+      eventTypeSource: checked.eventTypeSource ?? sources.eventTypeSource,
       idempotencySource:
-        checked.idempotencySource === undefined ? (preset?.idempotencySource ?? null) : checked.idempotencySource,
+        checked.idempotencySource === undefined ? sources.idempotencySource : checked.idempotencySource,
     });
     const handler = await this.#options.checkHandler(tenantId, checked.handler ?? { type: 'RECORD' });
     const id = newId();
@@ -137,6 +137,7 @@ export class InboundWebhooks {
         secret = givenSecret(auth.settings, input.auth.secret ?? null, auth.needsSecret);
         await em.populate(webhook, ['secret', 'verifyToken']);
         const isOther = webhook.authType !== auth.settings.type;
+        changeSources(webhook, webhook.authPreset ?? null, auth.settings.preset);
         webhook.authType = auth.settings.type;
         webhook.authPreset = auth.settings.preset;
         webhook.authConfig = auth.settings.config;
@@ -150,7 +151,9 @@ export class InboundWebhooks {
       Object.assign(webhook, settings, handler);
       if (slug !== undefined) webhook.slug = slug;
       if (status !== null) webhook.status = status;
-      if (parts.eventTypeSource !== undefined) webhook.eventTypeSource = parts.eventTypeSource;
+      if (parts.eventTypeSource !== undefined) {
+        webhook.eventTypeSource = parts.eventTypeSource ?? presetSources(webhook.authPreset ?? null).eventTypeSource;
+      }
       if (parts.idempotencySource !== undefined) webhook.idempotencySource = parts.idempotencySource;
       if (settings.url) {
         await em.populate(webhook, ['forwardSecret']);

@@ -3,7 +3,7 @@ import { newId } from '../../platform/ids.ts';
 import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
 import { MAX_OPEN_MS } from '../deliveries/schedule.ts';
 import { ConflictError, NotFoundError, ValidationError } from '../errors.ts';
-import { NO_NAMES, withoutCredentials } from './credentials.ts';
+import { withoutCredentials } from './credentials.ts';
 import { isTooDeep } from './depth.ts';
 import type { InboundReceiver, ReceiverDirectory } from './directory.ts';
 import type { DispatchBell } from './dispatchBell.ts';
@@ -81,13 +81,14 @@ export class Reruns {
     body: unknown,
     headers: unknown,
   ): Promise<InboundDeliveryRecord> {
-    const given = recordable(headers);
+    const given = givenHeaders(headers, ['headers']);
     const text = bodyText(body, this.#options.maxBodyBytes);
     const receiver = await this.#receiver(tenantId, webhookId);
+    const path = `/api/inbound/${tenantSlug}/${receiver.slug}`;
     return this.#run(receiver, {
       method: 'POST',
-      path: `/api/inbound/${tenantSlug}/${receiver.slug}`,
-      headers: given,
+      // What somebody copied from a real request has its credentials in it.
+      ...withoutCredentials(path, '', given, receiver.credentialNames),
       contentType: 'application/json',
       body: text,
       authStatus: 'NOT_CHECKED',
@@ -213,7 +214,3 @@ const bodyText = (body: unknown, maxBytes: number): Buffer => {
   if (text.length > maxBytes || isTooDeep(text)) throw refusal;
   return text;
 };
-
-/** Headers of a made-up request; credentials among them are masked like those of a real one. */
-const recordable = (headers: unknown): Readonly<Record<string, string>> =>
-  withoutCredentials('', '', givenHeaders(headers, ['headers']), NO_NAMES).headers;

@@ -102,7 +102,8 @@ export interface TallyOptions {
 }
 
 /**
- * Counts what a process receives and refuses, in memory, and writes it once a second: a flood costs an addition each.
+ * Counts what a process receives and refuses, in memory, and writes it once a second, or when somebody of this process wants
+ * to read it: a flood costs an addition each.
  * Of each webhook and cause the first 20 refusals a minute are recorded too, and the first 20 handshakes. A process that
  * is killed loses the counts, and the refusals, of its last second; what was accepted is never among that.
  */
@@ -113,6 +114,8 @@ export class Tally {
   readonly #recorded = new LRUCache<string, { minute: number; count: number }>({ max: WATCHED });
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
+  /** The writing that begins once the present one is over. */
+  #next: Promise<void> | undefined;
   #isFailing = false;
   #isClosed = false;
 
@@ -153,12 +156,24 @@ export class Tally {
     return ++recorded.count <= RECORDED_A_MINUTE;
   }
 
+  /**
+   * Writes now what waits to be written, so that whoever reads next finds all that this process answered before. Callers that
+   * come while something is written share the next time. Never rejects: what could not be written is tried again.
+   */
+  written(): Promise<void> {
+    if (this.#counts.size === 0 && this.#records.length === 0) return this.#writing;
+    this.#next ??= this.#writing.then(() => {
+      this.#next = undefined;
+      return (this.#writing = this.#flush());
+    });
+    return this.#next;
+  }
+
   /** Writes what is still in memory. */
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    await this.#writing;
-    await this.#flush();
+    await this.written();
   }
 
   #countsOf(webhookId: string): Counts {
@@ -173,10 +188,8 @@ export class Tally {
   #schedule(): void {
     if (this.#isClosed) return;
     this.#timer ??= setTimeout(() => {
-      this.#writing = this.#flush().finally(() => {
-        this.#timer = undefined;
-        if (this.#counts.size > 0 || this.#records.length > 0) this.#schedule();
-      });
+      this.#timer = undefined;
+      void this.written();
     }, FLUSH_MS);
   }
 
@@ -199,6 +212,7 @@ export class Tally {
       this.#isFailing = true;
       this.#records.unshift(...records.slice(0, MOST_WAITING - this.#records.length));
       for (const [webhookId, before] of counts) merge(this.#countsOf(webhookId), before);
+      this.#schedule();
     }
   }
 

@@ -18,8 +18,8 @@ export interface MappingError {
 
 export interface Mapped {
   /**
-   * Fields that brought a value, coerced to their types; a null empties the field, what found nothing is left out. Null
-   * where a required field brought nothing, null, or a value that it doesn't take.
+   * Fields that brought a value, coerced to their types; a null or a blank text empties the field, what found nothing is left
+   * out. Null where a required field brought nothing, null, a blank text, or a value that it doesn't take.
    */
   readonly values: Readonly<Record<string, unknown>> | null;
   /** In the order of the mapping. Those of optional fields stand in nobody's way: the field is left as it is. */
@@ -115,11 +115,15 @@ export const createMapper = ({ sandbox, actions }: MapperOptions): Mapper => {
 };
 
 /** A required field has to bring something; any other may find nothing, and keeps what it has then. */
-const taken = (field: TargetField, value: unknown): ReturnType<typeof coerce> => {
+const taken = (field: TargetField, found: unknown): ReturnType<typeof coerce> => {
+  const value = isBlank(found) && field.type !== 'JSON' ? null : found;
   if (field.required && value == null)
     return { ok: false, message: 'It is required, and the expression found nothing.' };
   return value === undefined ? { ok: true, value } : coerce(field, value);
 };
+
+/** Many senders write an empty text where they mean that there is nothing. */
+const isBlank = (value: unknown): boolean => typeof value === 'string' && value.trim() === '';
 
 /** As it is kept: texts, without what surrounds them. A bare number or truth value is what its text means to JSONata. */
 const shapeOf = (mapping: unknown, path: readonly string[]): FieldMapping => {

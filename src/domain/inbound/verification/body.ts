@@ -23,6 +23,7 @@ export const formFields = (body: Buffer): readonly (readonly [string, string])[]
  * an array of its values; a field `payload` that holds a JSON object or array (Slack, GitHub) is that value.
  */
 export const parseBody = (contentType: string | null, body: Buffer): ParsedBody => {
+  if (body.length === 0) return { ok: true, value: null };
   if (isForm(contentType)) {
     const fields = formFields(body);
     return fields ? { ok: true, value: formObject(fields) } : { ok: false };

@@ -95,7 +95,9 @@ export const checkSecret = (settings: AuthSettings, secret: string): string => {
   }
   const text = parseInput(secretText, secret, SECRET_PATH);
   if (secretForm(settings.type) === 'hash' || decodeKey(text, settings) !== null) return text;
-  throw new ValidationError('This secret has no key in the spelling that its settings say.', SECRET_PATH);
+  const { keyEncoding = 'TEXT', keyPrefix = '' } = spellingOf(settings) ?? {};
+  const spelt = `${keyEncoding}${keyPrefix === '' ? '' : `, with or without ${keyPrefix} before it`}`;
+  throw new ValidationError(`This secret is no key in the spelling that its settings say: ${spelt}.`, SECRET_PATH);
 };
 
 /** A new secret of 32 random bytes, as the settings spell it; for types of secretForm `hash` as base64url text. */

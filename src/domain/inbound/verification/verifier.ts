@@ -58,7 +58,10 @@ export const compileVerifier = (settings: AuthSettings, secrets: VerifierSecrets
   const handshake = name === undefined ? null : HANDSHAKES[name];
   return {
     verify: (request) => {
-      if (!admits(request)) return rejected('REJECTED_IP', `${request.remoteAddress} is not in the allow-list.`);
+      if (!admits(request)) {
+        const address = request.remoteAddress || 'An unknown address (x-forwarded-for tells it)';
+        return rejected('REJECTED_IP', `${address} is not in the allow-list.`);
+      }
       const verdict = check(request);
       return verdict.valid && handshake?.isSignedForAnybody?.(request.body)
         ? rejected('REJECTED_SIGNATURE', 'Anybody gets such a body signed, as the answer to a handshake.')
