@@ -153,7 +153,10 @@ describe('the actions of the desk', () => {
     }
     for (const [given, meant] of [
       ['b, a,, b ', ['b', 'a']],
-      [['x', 7, true], ['x', '7', 'true']],
+      [
+        ['x', 7, true],
+        ['x', '7', 'true'],
+      ],
     ]) {
       const tagged = await run('updateTicketByExternalId', { external_id: 't-2', tags: given });
       expect(tagged.output['tags']).toEqual(meant);

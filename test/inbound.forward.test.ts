@@ -52,6 +52,11 @@ describe('a forward', () => {
     });
     const told = (await pollFeed(scene.program, null)).find(({ deliveryId }) => deliveryId === forward.id);
     expect(told).toMatchObject({ webhookId: id, status: 'DELIVERED' });
+    const { deliveryEvents } = await scene.tenant.graphql(
+      `query ($id: ID!) { deliveryEvents(filter: { webhookId: $id }) { events { deliveryId eventId } } }`,
+      { id },
+    );
+    expect(deliveryEvents.events).toEqual([{ deliveryId: forward.id, eventId: json.delivery_id }]);
   });
 
   it('is retried like any delivery, and ends when the webhook loses its address or goes', async () => {

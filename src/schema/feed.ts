@@ -78,15 +78,18 @@ const DeliveryFeedBatch = builder.objectRef<FeedBatch>('DeliveryFeedBatch').impl
 const DeliveryFeedFilter = builder.inputType('DeliveryFeedFilter', {
   description: 'Which changes a feed has: those that fit everything that is given.',
   fields: (t) => ({
-    webhookId: t.id({ description: 'Of this webhook.' }),
+    webhookId: t.id({ description: 'Of this webhook, or of what this inbound webhook forwards.' }),
     status: t.field({ type: [DeliveryStatusType], description: 'That led to one of these statuses.' }),
     eventTypes: t.stringList({ description: 'Of one of these event types; wildcards such as `ticket.*` work.' }),
     isTest: t.boolean({ description: 'Of tests only, or of real deliveries only.' }),
   }),
 });
 
+const idOf = (webhookId: string): string =>
+  decodeId('webhook', webhookId) ?? decodeId('inboundWebhook', webhookId) ?? NO_WEBHOOK;
+
 const feedFilter = (filter: typeof DeliveryFeedFilter.$inferInput | null | undefined): FeedFilter => ({
-  webhookId: filter?.webhookId == null ? undefined : (decodeId('webhook', filter.webhookId) ?? NO_WEBHOOK),
+  webhookId: filter?.webhookId == null ? undefined : idOf(filter.webhookId),
   status: filter?.status ?? undefined,
   eventTypes: filter?.eventTypes ?? undefined,
   isTest: filter?.isTest ?? undefined,
