@@ -243,6 +243,8 @@ describe('settings', () => {
     expect(parseAuth({ config: { verifyToken: 'another' } }, meta.settings).secrets).toEqual({
       verifyToken: 'another',
     });
+    const github = settingsOf({ preset: 'github' });
+    expect(() => parseAuth({ config: { handshake: 'meta' } }, github)).toThrow(at('config', 'verifyToken'));
   });
 
   it('name the headers and query parameters that no record may show', () => {

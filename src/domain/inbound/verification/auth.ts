@@ -47,7 +47,8 @@ export const parseAuth = (input: AuthInput, present: AuthSettings | null): Parse
   const { verifyToken = null, ...config } = merged(defaults, keeps ? present!.config : defaults, given);
   const complete = completed(type, config, preset?.requiredConfig ?? []);
   const needs = handshakeNeeds(complete, type);
-  const secrets = verifyTokenOf(verifyToken, needs === 'verifyToken', keeps);
+  const hasToken = keeps && present!.config['handshake'] === config['handshake'];
+  const secrets = verifyTokenOf(verifyToken, needs === 'verifyToken', hasToken);
   return {
     settings: { type, preset: preset?.name ?? null, config: complete },
     secrets,
