@@ -43,6 +43,8 @@ type Counts = { [Cause in RefusalCause]?: number } & { deliveries?: number; last
 const RECORDED_A_MINUTE = 20;
 const MINUTE_MS = 60_000;
 const FLUSH_MS = 1_000;
+/** Of whoever wants to read what is written. */
+const LONGEST_WAIT_MS = 500;
 /** Webhooks whose requests are watched at once; more than this in one minute, and the longest idle begins anew. */
 const WATCHED = 50_000;
 /** The statement compares each of its webhooks with each. */
@@ -114,6 +116,7 @@ export class Tally {
   readonly #recorded = new LRUCache<string, { minute: number; count: number }>({ max: WATCHED });
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
+  #isWriting = false;
   /** The writing that begins once the present one is over. */
   #next: Promise<void> | undefined;
   #isFailing = false;
@@ -157,23 +160,38 @@ export class Tally {
   }
 
   /**
-   * Writes now what waits to be written, so that whoever reads next finds all that this process answered before. Callers that
-   * come while something is written share the next time. Never rejects: what could not be written is tried again.
+   * Writes now what waits to be written, so that whoever reads next finds all that this process answered before. Never rejects,
+   * and takes half a second at most: where the database is away, reading fails by itself.
    */
-  written(): Promise<void> {
-    if (this.#counts.size === 0 && this.#records.length === 0) return this.#writing;
-    this.#next ??= this.#writing.then(() => {
-      this.#next = undefined;
-      return (this.#writing = this.#flush());
-    });
-    return this.#next;
+  async written(): Promise<void> {
+    if (!this.#isWriting && this.#isEmpty()) return;
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, LONGEST_WAIT_MS)));
+    await Promise.race([this.#write(), patience]);
+    clearTimeout(timer);
   }
 
   /** Writes what is still in memory. */
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    await this.written();
+    await this.#write();
+  }
+
+  #isEmpty(): boolean {
+    return this.#counts.size === 0 && this.#records.length === 0;
+  }
+
+  /** One writing at a time; callers that come while one is under way share the next. */
+  #write(): Promise<void> {
+    if (this.#isEmpty()) return this.#writing;
+    this.#next ??= this.#writing.then(() => {
+      this.#next = undefined;
+      this.#isWriting = true;
+      this.#writing = this.#flush().finally(() => (this.#isWriting = false));
+      return this.#writing;
+    });
+    return this.#next;
   }
 
   #countsOf(webhookId: string): Counts {
@@ -189,7 +207,7 @@ export class Tally {
     if (this.#isClosed) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      void this.written();
+      void this.#write();
     }, FLUSH_MS);
   }
 
