@@ -103,12 +103,18 @@ describe('a key', () => {
       expect((await post(slugUrl, body)).json.duplicate, key).toBeUndefined();
       expect((await post(slugUrl, body)).json.duplicate, key).toBe(true);
     }
+    for (const id64 of ['9007199254740992', '9007199254740993', '1234567890123456788', '1234567890123456789']) {
+      expect((await post(slugUrl, `{"meta":{"event-id":${id64}}}`)).json.duplicate, id64).toBeUndefined();
+      keys.push(id64);
+    }
     for (const body of ['{}', '{"meta":{"event-id":null}}', '{"meta":{"event-id":" "}}', '[]', '', '"text"']) {
       expect((await post(slugUrl, body)).json.duplicate, body).toBeUndefined();
       expect((await post(slugUrl, body)).json.duplicate, body).toBeUndefined();
     }
     const shown = (await inbound.deliveries({ inboundWebhookId: id })).map(({ idempotencyKey }) => idempotencyKey);
-    expect(new Set(shown)).toEqual(new Set(['text', '7', 'true', '{"a":1}', `x${'é'.repeat(254)}`, null]));
+    expect(new Set(shown)).toEqual(
+      new Set(['text', '7', 'true', '{"a":1}', `x${'é'.repeat(254)}`, ...keys.slice(5), null]),
+    );
   });
 
   it('may be what an expression makes of the body', async () => {

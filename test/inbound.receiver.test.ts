@@ -71,6 +71,12 @@ describe('a request to an inbound webhook', () => {
     ['blanks', ' \n', 'application/json', null],
     ['a number', '7', 'application/json', 7],
     ['a text', '"\\u0000 and \\ud800"', 'text/plain', '\0 and \ud800'],
+    [
+      'whole numbers of any length',
+      '[9007199254740993,-0,1e21,4e-2,1e999]',
+      'text/plain',
+      ['9007199254740993', 0, 1e21, 0.04, null],
+    ],
     ['an array', '[1,[2]]', 'application/vnd.thing+json', [1, [2]]],
     ['JSON without a type', '{"a":{"b":null}}', null, { a: { b: null } }],
     ['JSON behind a byte order mark', '\uFEFF{"a":1}', 'application/json', { a: 1 }],

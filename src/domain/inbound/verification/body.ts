@@ -52,9 +52,20 @@ const payloadOf = (text: string): unknown => {
   return result.ok && typeof result.value === 'object' && result.value !== null ? result.value : text;
 };
 
+/** Digits that may be more than a double has. */
+const LONG_NUMBER = /\d{16}/;
+const WHOLE = /^-?\d+$/;
+
+/** A whole number that a double would round, such as an id of 64 bits, is its text: two of them must not become one. */
+const exact = (_key: string, value: unknown, context?: { readonly source?: string }): unknown => {
+  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value;
+  const text = context?.source ?? '';
+  return WHOLE.test(text) && String(value) !== text ? text : value;
+};
+
 const parseJson = (text: string): ParsedBody => {
   try {
-    return { ok: true, value: JSON.parse(text) as unknown };
+    return { ok: true, value: (LONG_NUMBER.test(text) ? JSON.parse(text, exact) : JSON.parse(text)) as unknown };
   } catch {
     // Whatever JSON.parse says, the sender learns one thing: this is not JSON.
     return { ok: false };
