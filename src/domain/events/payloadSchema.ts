@@ -1,7 +1,7 @@
-import { createContext, Script } from 'node:vm';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { ValidateFunction } from 'ajv/dist/2020.js';
 import { RE2JS } from 're2js';
+import { OVERRAN, withinDeadline } from '../../platform/watchdog.ts';
 
 /**
  * JSON Schemas (2020-12) come from tenants, and so does the data that they judge. Patterns run on RE2, in linear time. What
@@ -63,7 +63,7 @@ export const compileSchema = (text: string): PayloadCheck => {
   if (dialect !== undefined && dialect !== DIALECT && dialect !== `${DIALECT}#`) {
     throw new UnusableSchemaError(`its $schema is not ${DIALECT}`);
   }
-  const validate = withinDeadline(COMPILE_MS, () => {
+  const validate = runGuarded(COMPILE_MS, () => {
     if (meta.validateSchema(schema) !== true)
       throw new UnusableSchemaError(meta.errorsText(meta.errors, { dataVar: 'schema' }));
     // An instance of its own: an $id of one schema is never seen by another, and nothing is ever fetched.
@@ -88,7 +88,7 @@ const guarded = (validate: ValidateFunction, harmlessBytes: number): PayloadChec
   return (data, bytes) => {
     if (bytes < harmlessBytes) return validate(data) ? null : describe(validate);
     if (Date.now() < refusedUntil) return OVERRUN_MESSAGE;
-    const fits = withinDeadline(CHECK_MS, () => validate(data));
+    const fits = runGuarded(CHECK_MS, () => validate(data));
     if (fits === OVERRAN) {
       refusedUntil = Date.now() + REFUSED_AFTER_OVERRUN_MS;
       return OVERRUN_MESSAGE;
@@ -105,38 +105,15 @@ const describe = ({ errors }: ValidateFunction): string => {
   return `The data does not fit the type’s schema: data${at} ${first?.message ?? 'is refused'}.`;
 };
 
-const OVERRAN = Symbol('overran');
-
-interface Sandbox {
-  run: (() => void) | null;
-}
-const sandbox: Sandbox = { run: null };
-const context = createContext(sandbox);
-const script = new Script('run()');
-
-/** Runs `work` here, in this thread, and stops it at the deadline wherever it is. */
-const withinDeadline = <T>(deadlineMs: number, work: () => T): T | typeof OVERRAN => {
-  let outcome: { value: T } | { error: unknown } | undefined;
-  sandbox.run = () => {
-    try {
-      outcome = { value: work() };
-    } catch (error) {
-      outcome = { error };
-    }
-  };
+/** As `withinDeadline`, for code that Ajv made, or makes: it throws plain errors for keywords and references that it refuses. */
+const runGuarded = <T>(deadlineMs: number, work: () => T): T | typeof OVERRAN => {
   try {
-    script.runInContext(context, { timeout: deadlineMs });
+    return withinDeadline(deadlineMs, work);
   } catch (error) {
-    if ((error as { code?: string }).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') return OVERRAN;
-    throw error;
-  } finally {
-    sandbox.run = null;
+    if (error instanceof UnusableSchemaError) throw error;
+    // Code that nests too deep throws a RangeError.
+    throw new UnusableSchemaError((error as Error).message.slice(0, 300), { cause: error });
   }
-  if (outcome === undefined) throw new Error('the guarded work neither returned nor threw');
-  if ('value' in outcome) return outcome.value;
-  if (outcome.error instanceof UnusableSchemaError) throw outcome.error;
-  // Ajv throws plain errors for keywords and references that it refuses, and code that nests too deep a RangeError.
-  throw new UnusableSchemaError((outcome.error as Error).message.slice(0, 300), { cause: outcome.error });
 };
 
 /** Whether more than `depth` objects and lists are nested. Without recursion, so that asking exhausts no stack. */
