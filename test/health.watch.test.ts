@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { schema } from '../mikro-orm.config.ts';
 import type { Ring } from '../src/domain/deliveries/bell.ts';
+import { settle } from '../src/domain/deliveries/settlement.ts';
 import type { Publisher } from '../src/domain/events/event.ts';
 import { createPublisher } from '../src/domain/events/publisher.ts';
 import { bootstrapTenant } from '../src/domain/tenants/bootstrap.ts';
@@ -23,6 +24,9 @@ import { until } from './harness/program.ts';
 
 const log = pino({ level: 'debug' }, new Writable({ write: (_line, _encoding, done) => done() }));
 
+const box = new SecretBox(Buffer.alloc(32, 7));
+const RULES = { checkUrl: () => null, checkExpression: async () => null, headerPrefix: 'X-Alga-' };
+
 let own: TestDatabase;
 let database: Database;
 let notifications: Notifications;
@@ -41,13 +45,7 @@ beforeAll(async () => {
   notifications = await openNotifications(own.url, log);
   await bootstrapTenant(database, 'default', 'a-key-of-nobody-0123456789abcdefghijk');
   tenantId = (await database.sql.query<{ id: string }>(`select id from tenant`))[0]!.id;
-  webhooks = new Webhooks(
-    database,
-    new SecretBox(Buffer.alloc(32, 7)),
-    bell,
-    { tell: () => undefined },
-    { checkUrl: () => null, checkExpression: async () => null, headerPrefix: 'X-Alga-' },
-  );
+  webhooks = new Webhooks(database, box, bell, { tell: () => undefined }, RULES);
 });
 afterAll(async () => {
   await notifications.close();
@@ -62,6 +60,48 @@ const watch = (by: Pick<Publisher, 'publishIn'> = publisher(), tell: HealthFeed[
 
 const newWebhook = async (eventTypes = ['a.b']): Promise<string> =>
   (await webhooks.create(tenantId, { name: 'A', url: 'https://a.example/x', eventTypes })).webhook.id;
+
+/** Settles an attempt of a delivery of its own, which opens or closes the circuit. */
+const attempted = async (webhookId: string, isOk: boolean, circuitUntil: number | null | undefined): Promise<void> => {
+  const deliveryId = newId();
+  await database.sql.query(
+    `insert into delivery_open (id, tenant_id, webhook_id, event_id, event_type, next_at, created_at, expires_at)
+     values ($1, $2, $3, $1, 'a.b', now(), now(), now())`,
+    [deliveryId, tenantId, webhookId],
+  );
+  await settle(database.sql, [
+    {
+      deliveryId,
+      webhookId,
+      webhookName: 'A',
+      eventId: deliveryId,
+      eventType: 'a.b',
+      isTest: false,
+      isForward: false,
+      attemptsBefore: 0,
+      status: isOk ? 'DELIVERED' : 'ABANDONED',
+      nextAt: null,
+      countsAsFailure: !isOk,
+      keepsPlace: false,
+      circuitUntil,
+      heldUntil: null,
+      isGone: false,
+      attempt: {
+        trigger: 'INITIAL',
+        startedAt: Date.now(),
+        durationMs: 0,
+        requestHeaders: [],
+        responseStatus: isOk ? 200 : 500,
+        responseHeaders: [],
+        responseBody: null,
+        responseTruncated: false,
+      },
+      error: isOk ? null : { code: 'HTTP_STATUS', message: 'No.' },
+    },
+  ]);
+};
+
+const failed = (webhookId: string): Promise<void> => attempted(webhookId, false, undefined);
 
 /** Announcements of one webhook, numbered by their failures. */
 const announce = async (webhookId: string, count: number): Promise<void> => {
@@ -237,6 +277,43 @@ describe('a follower of health', () => {
     expect((await firstOfOne).value!.id).toBe(b);
     await all.return();
     await one.return();
+    await feed.close();
+  });
+
+  it('whose notifications were lost is told of circuits that opened or closed meanwhile', async () => {
+    let gap: () => void = () => undefined;
+    const told: string[] = [];
+    const feed = newFeed({ on: (_channel, _heard, missed) => (gap = missed) });
+    const all = feed.subscribe(tenantId, null, new AbortController().signal);
+    const missed = async (change: () => Promise<unknown>): Promise<string> => {
+      await database.sql.query(`update webhook_health set changed_at = null`);
+      const next = all.next();
+      await change();
+      gap();
+      return (await next).value!.id;
+    };
+    const [opening, closing, moving] = [await newWebhook(), await newWebhook(), await newWebhook()];
+    // A failure of many, and a first success: nothing but the circuit is another than before.
+    await failed(opening);
+    expect(await missed(() => attempted(opening, false, Date.now() + 30_000))).toBe(opening);
+    expect(await missed(() => attempted(closing, true, null))).toBe(closing);
+    await failed(moving);
+    await attempted(moving, false, Date.now() + 30_000);
+    expect(
+      await missed(async () => {
+        const own = new Webhooks(
+          database,
+          box,
+          bell,
+          { tell: (some) => told.push(...some.map((one) => one.webhookId)) },
+          RULES,
+        );
+        await own.update(tenantId, moving, { url: 'https://b.example/x' });
+        await own.update(tenantId, moving, { url: 'https://c.example/x' });
+      }),
+    ).toBe(moving);
+    expect(told).toEqual([moving]);
+    await all.return();
     await feed.close();
   });
 

@@ -150,14 +150,15 @@ with input as materialized (
   select tenant_id, webhook_id, event_type, mi as minute, case when n > 0 then 'RETRYING' end as was, s as becomes,
     n > 0 or st is not null as tried, lb as latency
   from touched where not x and s <> 'FILTERED'`)}, real as (
-  select tenant_id, webhook_id, st + ms as at, ec is null as ok, gone, event_type in (${OPERATIONAL_TYPES_SQL}) as operational,
+  select tenant_id, webhook_id, st + ms as at, ec is null as ok, gone, cc, event_type in (${OPERATIONAL_TYPES_SQL}) as operational,
     max(st + ms) filter (where ec is null) over (partition by webhook_id) as last_ok
   from touched where st is not null and not x
 ), streak as (
   select tenant_id, webhook_id, max(at) as last_at, max(last_ok) as ok_at, max(at) filter (where not ok) as failed_at,
     count(*) filter (where not ok and (last_ok is null or at > last_ok))::int as failures,
     min(at) filter (where not ok and (last_ok is null or at > last_ok)) as failing_at,
-    bool_or(not ok and not operational and (last_ok is null or at > last_ok)) as may_tell, bool_or(gone) as gone
+    bool_or(not ok and not operational and (last_ok is null or at > last_ok)) as may_tell, bool_or(gone) as gone,
+    bool_or(cc) as switches
   from real group by tenant_id, webhook_id
 ), health as (
   update webhook_health h set

@@ -39,7 +39,7 @@ const FAILED_AT = `from_epoch_ms(k.failed_at)`;
 /**
  * What a settle makes of a streak: `h` is the row of health, `k` what the batch has of the webhook. The statement's own
  * time marks what it changed, because RETURNING tells only what is now. Told only by failures of other than operational
- * events, and once.
+ * events, and once. A circuit that opened or closed, which `lane` has, is a change of health too.
  */
 export const FAILING_SETTLED = {
   assignments: `consecutive_failures = ${FAILURES},
@@ -49,7 +49,8 @@ export const FAILING_SETTLED = {
     failing_told_at = case when k.ok_at is null and h.failing_told_at is not null then h.failing_told_at
       when k.may_tell and (${FAILURES} >= ${TOLD_AFTER_FAILURES} or ${FAILED_AT} >= ${SINCE} + ${TOLD_AFTER})
       then statement_timestamp() end,
-    changed_at = case when (h.consecutive_failures > 0) <> (k.failures > 0) then statement_timestamp() else h.changed_at end`,
+    changed_at = case when k.switches or (h.consecutive_failures > 0) <> (k.failures > 0) then statement_timestamp()
+      else h.changed_at end`,
   facts: `h.failing_told_at is not distinct from statement_timestamp() as told,
     statement_timestamp() in (h.changed_at, h.failing_told_at) as changed,
     k.failures > 0 and ${FAILED_AT} >= h.failing_since + ${LETHAL} as overdue`,

@@ -40,11 +40,20 @@ const webhookHeadersScope = (tenantId: string, webhookId: string): SecretScope =
   field: 'headers',
 });
 
-/** Another address, or another try: what was learnt about the old one holds nothing back. */
+/**
+ * Another address, or another try: what was learnt about the old one holds nothing back. Answers a row where that closed a
+ * circuit.
+ */
 const FRESH_START = `
-update lane set crashes = 0, circuit_until = case when $2 then null else circuit_until end,
-  held_until = case when $3 then null else held_until end
-where webhook_id = $1`;
+with before as materialized (select circuit_until from lane where webhook_id = $1 for update),
+fresh as (
+  update lane set crashes = 0, circuit_until = case when $2 then null else circuit_until end,
+    held_until = case when $3 then null else held_until end
+  where webhook_id = $1
+)
+update webhook_health set changed_at = clock_timestamp()
+where webhook_id = $1 and $2 and exists (select from before where circuit_until is not null)
+returning webhook_id`;
 
 /**
  * What changes webhooks. Every change is one transaction that locks the webhook's row, so that changes made at once
@@ -116,7 +125,7 @@ export class Webhooks {
   async update(tenantId: string, id: string, input: WebhookUpdateInput): Promise<Webhook> {
     const { settings, status, headers } = checkUpdate(input, this.#rules);
     await this.#checkCondition(tenantId, settings.condition ?? null);
-    const { webhook, before } = await this.#change(tenantId, id, async (em, webhook) => {
+    const { webhook, isOtherStatus, isOtherHealth } = await this.#change(tenantId, id, async (em, webhook) => {
       const sql = sqlOf(em);
       const before = webhook.status;
       if (headers !== null) {
@@ -133,12 +142,17 @@ export class Webhooks {
         await sql.query(`update lane set webhook_name = $2 where webhook_id = $1`, [id, webhook.name]);
       }
       const isActivated = webhook.status === 'ACTIVE' && before !== 'ACTIVE';
-      await sql.query(FRESH_START, [id, isElsewhere || isActivated, isElsewhere || before === 'DISABLED']);
-      return { webhook, before };
+      const closed = await sql.query(FRESH_START, [
+        id,
+        isElsewhere || isActivated,
+        isElsewhere || before === 'DISABLED',
+      ]);
+      const isOtherStatus = webhook.status !== before;
+      return { webhook, isOtherStatus, isOtherHealth: isOtherStatus || closed.length > 0 };
     });
     // What was held becomes due, what was open becomes cancelled, or is told as held.
-    if (webhook.status !== before) this.#ring(tenantId, id);
-    if (webhook.status !== before) this.#healthFeed.tell([{ tenantId, webhookId: id }]);
+    if (isOtherStatus) this.#ring(tenantId, id);
+    if (isOtherHealth) this.#healthFeed.tell([{ tenantId, webhookId: id }]);
     return webhook;
   }
 

@@ -23,8 +23,6 @@ export interface DispatcherOptions {
   readonly onGone: (lane: Lane) => void;
   /** Under strict order: a failed delivery is back in its place, and what was read ahead of it has to be read again. */
   readonly onHeadFailed: (lane: Lane) => void;
-  /** The lane's circuit opened or closed, and that is written down. */
-  readonly onCircuit: (lane: Lane) => void;
   /** After each result that is written down. */
   readonly onSettled: (lane: Lane) => void;
   /** After each answer: the lane has room again, and maybe wants to read. */
@@ -157,7 +155,7 @@ export class Dispatcher {
   }
 
   #settled(lane: Lane, { delivery }: ReadyDelivery, settlement: Settlement): void {
-    const { isGone, keepsPlace, nextAt, circuitUntil } = settlement;
+    const { isGone, keepsPlace, nextAt } = settlement;
     lane.release(delivery.id, Date.now());
     if (isGone) this.#options.onGone(lane);
     if (keepsPlace) this.#options.onHeadFailed(lane);
@@ -165,7 +163,6 @@ export class Dispatcher {
       const band = lane.bands[delivery.band];
       band.wakeAt = Math.min(band.wakeAt, nextAt);
     }
-    if (circuitUntil !== undefined) this.#options.onCircuit(lane);
     this.#options.onSettled(lane);
   }
 }

@@ -90,8 +90,6 @@ export class LaneWorker implements LocalLanes {
       maySend: () => this.#leases.areFresh,
       onGone: (lane) => this.reconfigure(lane.webhookId),
       onHeadFailed: (lane) => this.#drop(lane),
-      onCircuit: ({ tenantId, webhookId }) =>
-        options.onHealth({ healthChanged: [{ tenantId, webhookId }], announces: false }),
       onAnswer: (lane, entry, exchange) => {
         this.#bodies.free(entry);
         options.onAnswer?.(exchange);
