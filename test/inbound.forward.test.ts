@@ -59,6 +59,18 @@ describe('a forward', () => {
     expect(deliveryEvents.events).toEqual([{ deliveryId: forward.id, eventId: json.delivery_id }]);
   });
 
+  it('is told in the feed under the name that its webhook has then', async () => {
+    const { id, slugUrl } = await inbound().create({ url: scene.receiver.url, name: 'Before' });
+    const names = async (): Promise<string[]> =>
+      (await pollFeed(scene.program, null)).filter((one) => one.webhookId === id).map((one) => one.webhookName);
+    await post(slugUrl, '{"n":1}');
+    await until('the first', async () => (await names()).length === 1);
+    await inbound().update(id, { name: 'After' });
+    await post(slugUrl, '{"n":2}');
+    await until('the second', async () => (await names()).length === 2);
+    expect(await names()).toEqual(['Before', 'After']);
+  });
+
   it('is retried like any delivery, and ends when the webhook loses its address or goes', async () => {
     const { receiver } = scene;
     receiver.answer = () => ({ status: 503, headers: { 'retry-after': '1' } });

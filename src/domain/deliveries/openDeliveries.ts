@@ -284,6 +284,11 @@ export const outliveTarget = async (sql: Sql, webhookId: string): Promise<void> 
   await sql.query(`update lane set next_due_at = now() + ${OUTLIVES} where webhook_id = $1`, [webhookId]);
 };
 
+/** What the feed calls the webhook from now on, and when it is deleted. One that forwards has no lane before it does. */
+export const renameLane = async (sql: Sql, webhookId: string, name: string): Promise<void> => {
+  await sql.query(`update lane set webhook_name = $2 where webhook_id = $1`, [webhookId, name]);
+};
+
 const PARK_LANES = `/*lanes_parked*/
 update lane l set next_due_at = case
     when w.id is null then least(due.at, now() + ${OUTLIVES})

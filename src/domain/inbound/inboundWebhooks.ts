@@ -6,7 +6,7 @@ import { sqlOf } from '../../platform/database.ts';
 import { newId } from '../../platform/ids.ts';
 import { generateSigningSecret, signingSecretSpellings } from '../../platform/secrets.ts';
 import type { SecretBox } from '../../platform/secrets.ts';
-import { outliveTarget } from '../deliveries/openDeliveries.ts';
+import { outliveTarget, renameLane } from '../deliveries/openDeliveries.ts';
 import { ConflictError, NotFoundError, ValidationError } from '../errors.ts';
 import type { UrlCheck } from '../webhooks/webhookInput.ts';
 import type { SigningSecret } from '../webhooks/webhooks.ts';
@@ -163,6 +163,7 @@ export class InboundWebhooks {
         }
       }
       await em.flush().catch(refuseTakenSlug);
+      if (settings.name !== undefined) await renameLane(sqlOf(em), id, webhook.name);
     });
     // What waits may be over now, or has to wait no longer.
     if (status !== null || settings.url !== undefined) this.#options.bell.ring([{ tenantId, webhookId: id, dueAt: 0 }]);

@@ -6,7 +6,7 @@ import { newId } from '../../platform/ids.ts';
 import { generateSigningSecret, signingSecretSpellings } from '../../platform/secrets.ts';
 import type { SecretBox, SecretScope } from '../../platform/secrets.ts';
 import type { LaneBell } from '../deliveries/bell.ts';
-import { outliveTarget } from '../deliveries/openDeliveries.ts';
+import { outliveTarget, renameLane } from '../deliveries/openDeliveries.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
 import type { HealthFeed } from './healthFeed.ts';
 import { Webhook } from './webhook.ts';
@@ -138,9 +138,7 @@ export class Webhooks {
       if (status !== null && status !== before) await enter(sql, webhook, status);
       await em.flush();
       if (settings.eventTypes) await subscribe(sql, webhook);
-      if (settings.name !== undefined) {
-        await sql.query(`update lane set webhook_name = $2 where webhook_id = $1`, [id, webhook.name]);
-      }
+      if (settings.name !== undefined) await renameLane(sql, id, webhook.name);
       const isActivated = webhook.status === 'ACTIVE' && before !== 'ACTIVE';
       const closed = await sql.query(FRESH_START, [
         id,
