@@ -59,6 +59,18 @@ describe('a forward', () => {
     expect(deliveryEvents.events).toEqual([{ deliveryId: forward.id, eventId: json.delivery_id }]);
   });
 
+  it('that is answered with 410 is abandoned alone: the webhook goes on receiving, and forwarding', async () => {
+    const { receiver } = scene;
+    const { id, slugUrl } = await inbound().create({ url: receiver.url });
+    receiver.answer = () => ({ status: 410 });
+    await post(slugUrl, '{"n":1}');
+    await until('the end', async () => (await forwardsOf(id))[0]?.status === 'ABANDONED');
+    receiver.answer = () => ({ status: 200 });
+    expect(await post(slugUrl, '{"n":2}')).toMatchObject({ status: 200 });
+    await until('the next', async () => (await forwardsOf(id))[0].status === 'DELIVERED');
+    expect(receiver.requests.map(({ body }) => body)).toEqual(['{"n":1}', '{"n":2}']);
+  });
+
   it('is told in the feed under the name that its webhook has then', async () => {
     const { id, slugUrl } = await inbound().create({ url: scene.receiver.url, name: 'Before' });
     const names = async (): Promise<string[]> =>
