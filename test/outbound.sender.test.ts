@@ -327,6 +327,30 @@ describe('an answer', () => {
     });
   });
 
+  it('has a status from 200 to 999, or none: history goes by it, and a receiver can make no more of them', async () => {
+    let status = '';
+    await using server = await startRawServer((socket) =>
+      socket.end(`HTTP/1.1 ${status} X\r\ncontent-length: 0\r\n\r\n`),
+    );
+    // undici asserts that a status is no smaller than 100.
+    const via = sender({ report: () => undefined });
+    const kept = async (text: string): Promise<number | null> => {
+      status = text;
+      return (await sendTo(server, {}, via)).responseStatus;
+    };
+    for (const text of ['200', '600', '999']) expect(await kept(text), text).toBe(Number(text));
+    for (const text of ['0', '000', '099', '199', '20', '2e2', '1000', '99999', '-200', '65736', '4294967496']) {
+      expect(await kept(text), text).toBeNull();
+    }
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(fc.integer().map(String), fc.string({ maxLength: 6 })), async (text) => {
+        const found = await kept(text);
+        expect(found === null || (Number.isInteger(found) && found >= 200 && found <= 999)).toBe(true);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
   it('of any bytes whatever ends the exchange, and the sender goes on', async () => {
     let bytes = Buffer.alloc(0);
     await using server = await startRawServer((socket) => socket.end(bytes));
