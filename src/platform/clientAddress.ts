@@ -24,7 +24,7 @@ const MOST_HOPS = 32;
  */
 export const clientAddresses = (trusted: readonly string[]): ((request: IncomingMessage) => ClientAddress) => {
   const networks = trusted.map(parseNetwork).filter((network) => network !== null);
-  const isTrusted = (ip: string): boolean => isWithin(networks, ip);
+  const isTrusted = (ip: string): boolean => networks.length > 0 && isWithin(networks, ip);
 
   return (request) => {
     const peer = canonical(request.socket.remoteAddress ?? '') ?? '0.0.0.0';

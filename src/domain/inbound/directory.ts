@@ -78,8 +78,11 @@ const VERSION_BY_ID = `/*inbound_version_by_id*/
 select w.id, w.version::double precision as version from inbound_webhook w where w.id = $1`;
 
 const KEPT = 10_000;
-/** How long an address is believed to lead, or not to lead, somewhere where a notification is lost. */
-const BELIEVED_MS = 10_000;
+/**
+ * How long (ms) an address is believed to lead, or not to lead, somewhere where a notification is lost. The clock of that is
+ * read ten times a second: the thousand that are usual cost a timer each.
+ */
+const BELIEVED = { ttl: 10_000, ttlResolution: 100 };
 /** Of a process, for those who were refused: a flood of them is judged by what is known. */
 const LOOKS_AGAIN = { burst: 100, perMinute: 6_000 };
 
@@ -93,9 +96,9 @@ export class ReceiverDirectory {
   readonly #sql: Sql;
   readonly #secrets: SecretBox;
   readonly #looking = new Map<string, Promise<InboundReceiver | null>>();
-  readonly #found = new LRUCache<string, InboundReceiver>({ max: KEPT, ttl: BELIEVED_MS });
+  readonly #found = new LRUCache<string, InboundReceiver>({ max: KEPT, ...BELIEVED });
   /** Apart, so that somebody who tries many addresses pushes out none that leads somewhere. */
-  readonly #missing = new LRUCache<string, true>({ max: KEPT, ttl: BELIEVED_MS });
+  readonly #missing = new LRUCache<string, true>({ max: KEPT, ...BELIEVED });
   /** Rises whenever something is forgotten: a look-up that began before is not kept. */
   #epoch = 0;
   readonly #looksAgain = new Limiter(1);

@@ -21,23 +21,27 @@ export class Limiter {
   }
 
   /** Takes one of the key's places; answers 0 where there was one, else the milliseconds until there is. */
-  take(key: string, { burst, perMinute }: Rate, now: number): number {
-    const interval = MINUTE_MS / perMinute;
-    const waitMs = this.wait(key, { burst, perMinute }, now);
-    if (waitMs > 0) return waitMs;
+  take(key: string, rate: Rate, now: number): number {
     const arrival = this.#arrivals.get(key);
-    const at = Math.max(arrival?.at ?? now, now) + interval;
-    if (arrival) arrival.at = at;
-    else this.#arrivals.set(key, { at });
+    const at = Math.max(arrival?.at ?? now, now);
+    const waitMs = waitOf(rate, at, now);
+    if (waitMs > 0) return waitMs;
+    const next = at + MINUTE_MS / rate.perMinute;
+    if (arrival) arrival.at = next;
+    else this.#arrivals.set(key, { at: next });
     return 0;
   }
 
   /** Milliseconds until the key has a place, 0 where it has one; takes none. */
-  wait(key: string, { burst, perMinute }: Rate, now: number): number {
-    const interval = MINUTE_MS / perMinute;
-    const at = Math.max(this.#arrivals.get(key)?.at ?? now, now);
-    const waitMs = at + interval - burst * interval - now;
-    // A thousandth of a place: sums of intervals are not exact.
-    return waitMs > interval / 1_000 ? waitMs : 0;
+  wait(key: string, rate: Rate, now: number): number {
+    return waitOf(rate, Math.max(this.#arrivals.get(key)?.at ?? now, now), now);
   }
 }
+
+/** @param at when the key's next request is expected: now or later */
+const waitOf = ({ burst, perMinute }: Rate, at: number, now: number): number => {
+  const interval = MINUTE_MS / perMinute;
+  const waitMs = at + interval - burst * interval - now;
+  // A thousandth of a place: sums of intervals are not exact.
+  return waitMs > interval / 1_000 ? waitMs : 0;
+};
