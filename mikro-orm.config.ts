@@ -10,6 +10,7 @@ import { Migration0009Forwards } from './migrations/0009-forwards.ts';
 import { Migration0010Lists } from './migrations/0010-lists.ts';
 import { Migration0011TenantFacets } from './migrations/0011-tenant-facets.ts';
 import { Migration0013PackedLatencies } from './migrations/0013-packed-latencies.ts';
+import { Migration0014FanOut } from './migrations/0014-fan-out.ts';
 import type { DatabaseSchema } from './src/platform/database.ts';
 import { Asset } from './src/domain/desk/asset.ts';
 import { Client } from './src/domain/desk/client.ts';
@@ -37,5 +38,6 @@ export const schema: DatabaseSchema = {
     Migration0010Lists,
     Migration0011TenantFacets,
     Migration0013PackedLatencies,
+    Migration0014FanOut,
   ],
 };

@@ -21,7 +21,8 @@ import { READ_DUE } from '../src/domain/deliveries/openDeliveries.ts';
 import { SETTLE } from '../src/domain/deliveries/settlement.ts';
 import { commentIdsOf, ticketIdsOf } from '../src/domain/desk/ticketList.ts';
 import { EVENT_LISTS, findEvents, listEvents } from '../src/domain/events/eventLog.ts';
-import { PUBLISH } from '../src/domain/events/publisher.ts';
+import { FAN_OUT } from '../src/domain/events/fanOut.ts';
+import { PUBLISH } from '../src/domain/events/publication.ts';
 import { BY_ID, BY_SLUG } from '../src/domain/inbound/directory.ts';
 import {
   findInboundBodies,
@@ -192,7 +193,12 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
   bulk_recover: bulkWork(await recovery(), /event_p\d+_tenant_id_id_idx[^]*delivery_p\d+_pkey/),
   disable_overdue: { statement: DISABLE_OVERDUE, values: [0, 500], uses: /webhook_health_disable/ },
   take_operational: { statement: TAKE_OPERATIONAL, values: [500], uses: /operational_outbox_pkey[^]*event_p\d+_pkey/ },
-  publish: { statement: PUBLISH, values: ['[]', 1_000], uses: /webhook_subscription_pkey/ },
+  publish: {
+    statement: PUBLISH,
+    values: ['[]', '[]', [], [], [], 1_000, 1_000],
+    uses: /webhook_subscription_pkey[^]*Index Cond: \(\(ROW\(tenant_id, pattern\) >= /,
+  },
+  fan_out: { statement: FAN_OUT, values: [1_000], uses: /fan_out_turn[^]*webhook_subscription_pkey/ },
   receive: {
     statement: RECEIVE,
     values: ['[]', 1_000, ''],

@@ -24,6 +24,7 @@ export type Channel =
   | 'hookgraph_health'
   | 'hookgraph_inbound'
   | 'hookgraph_bulk'
+  | 'hookgraph_fan_out'
   | 'hookgraph_key';
 
 const RECONNECT_MS = [100, 500, 1_000, 2_000, 5_000];

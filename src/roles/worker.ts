@@ -4,6 +4,7 @@ import { createWorkflowRunner } from '../domain/workflows/runner.ts';
 import { BulkRunner } from '../jobs/bulkOperations.ts';
 import { Clock } from '../jobs/clock.ts';
 import { DispatchWorker } from '../jobs/dispatch/dispatchWorker.ts';
+import { FanOut } from '../jobs/fanOut.ts';
 import { HealthWatch } from '../jobs/healthWatch.ts';
 import { LaneWorker } from '../jobs/lanes/worker.ts';
 import { RollupFold } from '../jobs/rollupFold.ts';
@@ -52,6 +53,9 @@ export const startWorker = (ground: Ground): void => {
   const healthWatch = new HealthWatch({ database, publisher, bell, healthFeed, log, mend });
   healthWatch.start();
   started.push(() => healthWatch.stop());
+  const fanOut = new FanOut({ database, notifications, bell, log });
+  fanOut.start();
+  started.push(() => fanOut.stop());
   const rollupFold = new RollupFold(database, log);
   rollupFold.start();
   started.push(() => rollupFold.stop());

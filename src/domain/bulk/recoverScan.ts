@@ -24,8 +24,8 @@ const LOCK = `/*recover_lock*/ select pg_advisory_xact_lock(4017005, hashtext($1
 /**
  * Walks the tenant's events since the moment, by (tenant_id, id). An event's delivery to the webhook has an id that
  * derives from both: one that failed is opened again, and where there is none it is made, if the webhook wants such
- * events now. What was delivered, filtered or is open stays as it is, so that doing it again changes nothing. Answers a
- * sentence where there is nowhere to send to.
+ * events now. What was delivered, filtered or is open stays as it is, so that doing it again changes nothing; so does what the
+ * fan-out of an event has yet to make. Answers a sentence where there is nowhere to send to.
  */
 export const recoverScan = async (
   sql: Sql,
@@ -59,7 +59,8 @@ export const recoverScan = async (
       select e.key, e.id, $2::uuid as webhook_id, e.type, d.id is null as is_missing,
         not e.is_test and case when d.id is not null
           then d.status in ('ABANDONED', 'CANCELLED') and d.completed_at <= from_epoch_ms($5)
-          else e.is_wanted and not exists (select from delivery_open o where o.id = e.id) end as fits
+          else e.is_wanted and not exists (select from delivery_open o where o.id = e.id)
+            and not exists (select from fan_out f where f.event_id = e.key) end as fits
       from (
         select id as key, derive_id(id, $2::text) as id, type, is_test,
           (type = any($6::text[]) or exists (select from unnest($7::text[]) as prefix where starts_with(type, prefix)))

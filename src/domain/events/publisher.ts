@@ -3,66 +3,15 @@ import { newId } from '../../platform/ids.ts';
 import type { Database, Sql } from '../../platform/database.ts';
 import type { LaneBell } from '../deliveries/bell.ts';
 import { envelope } from '../deliveries/envelope.ts';
-import { LAST_ID } from '../deliveries/openDeliveries.ts';
-import { MAX_OPEN_MS } from '../deliveries/schedule.ts';
 import { ConflictError } from '../errors.ts';
 import type { EventRecord, NewEvent, PublishedEvent, Publisher, WrittenEvents } from './event.ts';
-import { coveringPatterns } from './patterns.ts';
+import { writeEvents } from './publication.ts';
+import type { Match, Matches } from './publication.ts';
 
 /** An idempotency key is remembered this long. */
 const KEY_LIFE_MS = 24 * 3_600_000;
 /** Events in one commit; callers who come while a commit runs share the next one. */
 const LARGEST_COMMIT = 1_000;
-
-/** What one event matched, as the publish statement answers; one that matched nothing isn't among them. */
-interface Match {
-  readonly event_id: string;
-  readonly matched: number;
-  /** Those that may send now: not the paused ones. */
-  readonly active: string[];
-  readonly due_at: number;
-}
-
-/**
- * Writes events and an open delivery for each webhook that matches. What matches is found through
- * `webhook_subscription_pkey`, one probe per covering pattern; ids derive from event and webhook, so that writing again
- * changes nothing. `seq` follows the order of the input. What a paused webhook gets is told as held, unless its lane has
- * not yet told what was there before: then it tells this too. A delivery is as old as its event, in the database's time.
- */
-export const PUBLISH = `/*publish*/
-with input as materialized (
-  select * from json_to_recordset($1::json) as input(
-    ord int, id uuid, tenant_id uuid, type text, patterns text, entity_id text, source text, hops smallint,
-    occurred_at timestamptz, published_at timestamptz, body text)
-), events as (
-  insert into event (id, tenant_id, type, entity_id, source, hops, occurred_at, published_at, body)
-  select id, tenant_id, type, entity_id, source, hops, occurred_at, published_at, body from input
-), matches as materialized (
-  select distinct i.ord, i.id as event_id, i.tenant_id, i.type, i.published_at, w.id as webhook_id, w.status, w.payload_fields
-  from input i
-  cross join lateral unnest(string_to_array(i.patterns, ' ')) as covering(pattern)
-  join webhook_subscription s on s.tenant_id = i.tenant_id and s.pattern = covering.pattern
-  join webhook w on w.id = s.webhook_id
-  where w.status <> 'DISABLED' and (w.entity_ids = '{}' or i.entity_id = any(w.entity_ids))
-  order by i.ord, w.id
-), opened as (
-  insert into delivery_open
-    (id, tenant_id, webhook_id, event_id, event_type, next_at, created_at, expires_at, payload_fields)
-  select derive_id(event_id, webhook_id::text), tenant_id, webhook_id, event_id, type,
-    now(), least(now(), published_at), now() + $2 * interval '1 ms', payload_fields
-  from matches
-  on conflict (id) do nothing
-), held as (
-  insert into feed_outbox (tenant_id, changes)
-  select m.tenant_id, json_agg(json_build_object('at', floor(epoch_ms(clock_timestamp())), 'd',
-    derive_id(m.event_id, l.webhook_id::text), 'w', l.webhook_id, 'e', m.event_id, 'n', l.webhook_name, 't', m.type,
-    's', 'HELD', 'a', 0) order by m.ord, l.webhook_id)::text
-  from matches m join lane l on l.webhook_id = m.webhook_id
-  where m.status = 'PAUSED' and l.held_told_to = '${LAST_ID}' group by m.tenant_id
-)
-select event_id, count(*)::int as matched, epoch_ms(now()) as due_at,
-  coalesce(array_agg(webhook_id::text) filter (where status = 'ACTIVE'), '{}') as active
-from matches group by event_id`;
 
 /** Takes keys that are free or over; what it does not return is somebody's. Sorted, so that two calls never deadlock. */
 const CLAIM_KEYS = `/*claim_event_keys*/
@@ -102,7 +51,7 @@ interface KeyRow {
 
 interface Waiting {
   readonly records: readonly EventRecord[];
-  readonly resolve: (matches: Match[]) => void;
+  readonly resolve: (matches: Matches) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -150,15 +99,12 @@ export const createPublisher = ({ database, bell, now, mend, onPublished }: Publ
   const waiting: Waiting[] = [];
   let committing = false;
 
-  const write = async (sql: Sql, records: readonly EventRecord[]): Promise<Match[]> =>
-    sql.query<Match>(PUBLISH, [JSON.stringify(records.map(inputRow)), MAX_OPEN_MS]);
-
-  const writeMending = async (records: readonly EventRecord[]): Promise<Match[]> => {
+  const writeMending = async (records: readonly EventRecord[]): Promise<Matches> => {
     try {
-      return await write(database.sql, records);
+      return await writeEvents(database.sql, records);
     } catch (error) {
       if (!(await mend(error))) throw error;
-      return write(database.sql, records);
+      return writeEvents(database.sql, records);
     }
   };
 
@@ -178,8 +124,8 @@ export const createPublisher = ({ database, bell, now, mend, onPublished }: Publ
 
   const commitGroup = async (group: readonly Waiting[]): Promise<void> => {
     try {
-      const matches = new Map((await writeMending(group.flatMap((call) => call.records))).map((m) => [m.event_id, m]));
-      for (const call of group) call.resolve(call.records.flatMap((record) => matches.get(record.id) ?? []));
+      const matches = await writeMending(group.flatMap((call) => call.records));
+      for (const call of group) call.resolve(matches);
     } catch (error) {
       if (group.length === 1) group[0]!.reject(error);
       else for (const call of group) await commitGroup([call]);
@@ -187,13 +133,12 @@ export const createPublisher = ({ database, bell, now, mend, onPublished }: Publ
   };
 
   const publishPlain = async (records: readonly EventRecord[]): Promise<PublishedEvent[]> => {
-    const matches = await new Promise<Match[]>((resolve, reject) => {
+    const matches = await new Promise<Matches>((resolve, reject) => {
       waiting.push({ records, resolve, reject });
       if (!committing) void commitWaiting();
     });
     ring(records, matches);
-    const byId = new Map(matches.map((match) => [match.event_id, match]));
-    return records.map((event) => ({ event, matchedCount: byId.get(event.id)?.matched ?? 0, duplicate: false }));
+    return records.map((event) => ({ event, matchedCount: matches.get(event.id)?.matched ?? 0, duplicate: false }));
   };
 
   const publishIn: Publisher['publishIn'] = async (sql, tenantId, source, events, { hops } = {}) => {
@@ -216,11 +161,11 @@ export const createPublisher = ({ database, bell, now, mend, onPublished }: Publ
       const key = events[index]!.idempotencyKey;
       return key === undefined || (!known.has(key) && firstByKey.get(key) === index);
     });
-    const matches = fresh.length === 0 ? [] : await write(sql, fresh);
-    const matchedById = new Map(matches.map((match) => [match.event_id, match.matched]));
+    const matches: Matches = fresh.length === 0 ? new Map() : await writeEvents(sql, fresh);
+    const matchedBy = (id: string): number => matches.get(id)?.matched ?? 0;
     const counts = claims
       .filter((claim) => !known.has(claim.key))
-      .map((claim) => ({ ...claim, matched: matchedById.get(claim.event_id) ?? 0 }));
+      .map((claim) => ({ ...claim, matched: matchedBy(claim.event_id) }));
     if (counts.length > 0) await sql.query(COUNT_MATCHES, [tenantId, JSON.stringify(counts)]);
 
     const published = events.map((event, index) => {
@@ -229,7 +174,7 @@ export const createPublisher = ({ database, bell, now, mend, onPublished }: Publ
       const row = key === undefined ? undefined : known.get(key);
       if (row) return { event: recordOf(tenantId, row), matchedCount: row.matched_count, duplicate: true };
       const record = records[first]!;
-      return { event: record, matchedCount: matchedById.get(record.id) ?? 0, duplicate: first !== index };
+      return { event: record, matchedCount: matchedBy(record.id), duplicate: first !== index };
     });
     return { published, ring: () => ring(fresh, matches) };
   };
@@ -244,15 +189,15 @@ export const createPublisher = ({ database, bell, now, mend, onPublished }: Publ
     return written.published;
   };
 
-  const ring = (records: readonly EventRecord[], matches: readonly Match[]): void => {
-    const byId = new Map(records.map((record) => [record.id, record]));
-    bell.ring(
-      matches.flatMap(({ event_id, active, due_at }) => {
-        const event = byId.get(event_id)!;
-        if (active.length > 0) onPublished?.(event);
-        return active.map((webhookId) => ({ tenantId: event.tenantId, webhookId, dueAt: due_at }));
-      }),
-    );
+  const ring = (records: readonly EventRecord[], matches: Matches): void => {
+    const rung = new Set<Match>();
+    for (const event of records) {
+      const match = matches.get(event.id);
+      if (!match || match.rings.length === 0) continue;
+      onPublished?.(event);
+      rung.add(match);
+    }
+    bell.ring([...rung].flatMap((match) => match.rings));
   };
 
   return {
@@ -295,20 +240,6 @@ const claimKeys = async (
   if (other) throw conflict(other.key);
   return known;
 };
-
-const inputRow = (record: EventRecord, ord: number): Record<string, unknown> => ({
-  ord,
-  id: record.id,
-  tenant_id: record.tenantId,
-  type: record.type,
-  patterns: coveringPatterns(record.type).join(' '),
-  entity_id: record.entityId,
-  source: record.source,
-  hops: record.hops,
-  occurred_at: record.occurredAt,
-  published_at: record.publishedAt,
-  body: record.body,
-});
 
 const recordOf = (tenantId: string, row: KeyRow): EventRecord => ({
   id: row.id,
