@@ -243,8 +243,10 @@ describe('whoever is not the sender', () => {
     await Promise.all(Array.from({ length: 60 }, () => post(slugUrl, '{}', { 'x-signature': 'wrong' })));
     await until('sixty counted', async () => countOf(await inbound.webhook(id), 'UNAUTHORIZED') === 60);
     expect(await inbound.deliveries({ inboundWebhookId: id })).toHaveLength(20);
+    await post(slugUrl, '{}', { 'x-signature': null });
     await post(slugUrl, 'no json');
-    await until('another cause', async () => (await inbound.deliveries({ inboundWebhookId: id })).length === 21);
+    const [other, another] = await inbound.deliveries({ inboundWebhookId: id });
+    expect([another, other]).toMatchObject([{ authStatus: 'REJECTED_NO_AUTH' }, { responseStatus: 400 }]);
     expect((await inbound.webhook(id)).deliveryCount).toBe(0);
   });
 

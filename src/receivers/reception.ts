@@ -133,7 +133,7 @@ export class Reception {
     durationMs: number,
   ): void {
     const { tally } = this.#inbound;
-    if (!tally.refused(receiver.id, cause, request.receivedAt)) return;
+    if (!tally.refused(receiver.id, cause, authStatus, request.receivedAt)) return;
     const dispatchStatus = cause === 'rate_limited' ? 'RATE_LIMITED' : 'REJECTED';
     tally.record({
       ...recordOf(receiver, request, durationMs),

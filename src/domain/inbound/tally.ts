@@ -132,11 +132,14 @@ export class Tally {
     counts.last_delivery_at = Math.max(counts.last_delivery_at ?? 0, receivedAt);
   }
 
-  /** Whether the next refusal of this webhook and cause is to be told in full; counts it in any case. */
-  refused(webhookId: string, cause: RefusalCause, now: number): boolean {
+  /**
+   * Whether the next refusal of this webhook and cause is to be told in full; counts it in any case. Of those who prove nothing each
+   * way to fail is a cause of its own: who knows no secret at all must not hide the sender whose clock is wrong.
+   */
+  refused(webhookId: string, cause: RefusalCause, authStatus: AuthStatus, now: number): boolean {
     const counts = this.#countsOf(webhookId);
     counts[cause] = (counts[cause] ?? 0) + 1;
-    return this.#isAmongFirst(`${webhookId} ${cause}`, now);
+    return this.#isAmongFirst(`${webhookId} ${cause} ${authStatus}`, now);
   }
 
   /** Whether the next handshake of this webhook is to be told. */
