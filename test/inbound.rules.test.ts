@@ -135,6 +135,11 @@ it('an allowlist compares trimmed and in lower case, and has nothing without a t
   expect(['order.paid', ' Order.PAID\n'].every((type) => isLetThrough(events, type))).toBe(true);
   expect([null, '', 'order', 'order.paid.twice'].some((type) => isLetThrough(events, type))).toBe(false);
   expect(isLetThrough(new Set(), null)).toBe(true);
+  const wild = new Set(['order.*', 'refund']);
+  expect(['order.paid', 'Order.Paid.twice', 'refund'].every((type) => isLetThrough(wild, type))).toBe(true);
+  expect([null, '', 'order', 'orders.paid', 'refund.paid'].some((type) => isLetThrough(wild, type))).toBe(false);
+  expect(isLetThrough(new Set(['*']), 'anything')).toBe(true);
+  expect(isLetThrough(new Set(['*']), null)).toBe(false);
 });
 
 it('a path is an address, could be nobody’s, or is none', () => {

@@ -149,7 +149,7 @@ export const InboundWebhookType = builder.objectRef<InboundWebhook>('InboundWebh
     }),
     auth: t.field({ type: InboundAuth, description: 'How requests are verified.', resolve: settingsOf }),
     events: t.stringList({
-      description: 'Event types that are let through, in lower case; empty: all.',
+      description: 'Event types that are let through, in lower case; wildcards such as `order.*` work; empty: all.',
       resolve: ({ events }) => events,
     }),
     eventTypeSource: t.field({

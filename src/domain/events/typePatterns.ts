@@ -10,6 +10,13 @@ export const splitTypePatterns = (patterns: readonly string[]): TypePatterns => 
   prefixes: patterns.filter(isWildcard).map((pattern) => pattern.slice(0, -1)),
 });
 
+/** Whether a type stands among patterns, itself or by a wildcard; asks the set first, which knows most. */
+export const isAmong = (patterns: ReadonlySet<string>, type: string): boolean => {
+  if (patterns.has(type)) return true;
+  for (const pattern of patterns) if (isWildcard(pattern) && type.startsWith(pattern.slice(0, -1))) return true;
+  return false;
+};
+
 const isWildcard = (pattern: string): boolean => pattern === '*' || pattern.endsWith('.*');
 
 /** Whether a type is meant by one of the patterns; none means none. */

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { SandboxUnavailableError } from '../../platform/sandbox/sandbox.ts';
 import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
 import { parseSimplePath } from '../../platform/sandbox/simplePath.ts';
+import { isAmong } from '../events/typePatterns.ts';
 import { storable } from './credentials.ts';
 import type { InboundReceiver } from './directory.ts';
 import type { IdempotencyClaim } from './receipts.ts';
@@ -53,9 +54,9 @@ export const readValues = async (
   };
 };
 
-/** Whether a type is among those let through. Without a type a request passes only where all do. */
+/** Whether a type is among those let through, itself or by a wildcard. Without a type a request passes only where all do. */
 export const isLetThrough = (events: ReadonlySet<string>, eventType: string | null): boolean =>
-  events.size === 0 || (eventType !== null && events.has(eventType.trim().toLowerCase()));
+  events.size === 0 || (eventType !== null && isAmong(events, eventType.trim().toLowerCase()));
 
 /** One round trip at most, for all that this process can't evaluate itself. */
 const valuesAt = async (
