@@ -44,7 +44,8 @@ export const InboundWebhookCreateInput = builder.inputType('InboundWebhookCreate
       description: 'How requests are verified; STANDARD_WEBHOOKS with a generated secret where it is left out.',
     }),
     events: t.stringList({
-      description: 'Event types that are let through, at most 100, in any case; left out or empty: all.',
+      description:
+        'Event types that are let through, at most 100, in any case, wildcards such as `order.*` too; left out or empty: all.',
     }),
     eventTypeSource: t.field({
       type: ValueSourceInput,
@@ -82,7 +83,9 @@ export const InboundWebhookUpdateInput = builder.inputType('InboundWebhookUpdate
       type: InboundAuthInput,
       description: 'How requests are verified; not null. Another type needs another secret.',
     }),
-    events: t.stringList({ description: 'Event types that are let through, at most 100; empty: all.' }),
+    events: t.stringList({
+      description: 'Event types that are let through, at most 100, wildcards such as `order.*` too; empty: all.',
+    }),
     eventTypeSource: t.field({ type: ValueSourceInput, description: 'Where the event type stands in a request.' }),
     idempotencySource: t.field({
       type: ValueSourceInput,
