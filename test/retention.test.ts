@@ -118,6 +118,10 @@ it('a day whose detaching waited for a long report in vain is dropped when that 
   const report = new Client({ connectionString: own.url });
   await report.connect();
   try {
+    await database.sql.query(
+      `insert into event_key (tenant_id, key, fingerprint, event_id, expires_at) values ($1, 'over', '', $1, now())`,
+      [newId()],
+    );
     await report.query('begin isolation level repeatable read');
     await report.query(
       'select count(*) from inbound_delivery, event, delivery, attempt, workflow_run, workflow_run_step',
@@ -130,6 +134,7 @@ it('a day whose detaching waited for a long report in vain is dropped when that 
       return cancelled.length > 0;
     });
     expect(await turn).toMatchObject({ code: '57014' });
+    expect(await database.sql.query(`select from event_key where key = 'over'`)).toEqual([]);
     expect(await detached()).toHaveLength(1);
   } finally {
     await report.end();

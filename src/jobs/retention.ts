@@ -36,10 +36,11 @@ export class Retention {
   async runOnce(now = Date.now()): Promise<void> {
     await ensurePartitions(this.#database, now);
     if (this.#retentionDays === null) return;
-    const dropped = await dropExpiredPartitions(this.#database, now, this.#retentionDays);
     const keys = await removeExpiredKeys(this.#database.sql);
     await removeRetired(this.#database.sql, this.#retentionDays);
     const bulkOperations = await removeEndedOperations(this.#database.sql, this.#retentionDays);
+    // Last, because a report that reads for hours keeps days from being dropped meanwhile.
+    const dropped = await dropExpiredPartitions(this.#database, now, this.#retentionDays);
     if (dropped.length > 0 || keys > 0 || bulkOperations > 0) {
       this.#log.info({ dropped, idempotencyKeys: keys, bulkOperations }, 'retention');
     }
