@@ -73,6 +73,14 @@ function isPublicUrl(text: string): boolean {
   return /^https?:$/.test(protocol) && username + password + search + hash === '';
 }
 
+/** Name and value of `name=value`; null where it is none. */
+function headerOf(part: string): readonly [name: string, value: string] | null {
+  const [, name, value] =
+    /^([!#$%&'*+.^_`|~0-9A-Za-z-]{1,128})=((?:[!-$&-~]|%[2-7][\da-fA-F]){0,4096})$/.exec(part) ?? [];
+  return name === undefined || value === undefined ? null : [name, decodeURIComponent(value)];
+}
+
+const collector = z.string().refine(isPublicUrl, 'must be an http or https address without user, query and fragment');
 const postgresUrl = z.string().refine(isPostgresUrl, 'must be an address like postgres://user:password@host:5432/name');
 const makeSecretKey = 'make one with `openssl rand -base64 32` and keep it as safe as the database';
 
@@ -195,6 +203,35 @@ const variables = {
       ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
       'must be fatal, error, warn, info, debug, trace or silent',
     ) as z.ZodType<'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent', string>,
+  ),
+  otlpEndpoint: optional(
+    'OTEL_EXPORTER_OTLP_ENDPOINT',
+    'none',
+    'OpenTelemetry collector that gets traces, OTLP over HTTP',
+    collector,
+  ),
+  otlpTracesEndpoint: optional(
+    'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
+    'OTEL_EXPORTER_OTLP_ENDPOINT with /v1/traces',
+    'the whole address for traces, where it is another',
+    collector,
+  ),
+  otlpHeaders: given(
+    'OTEL_EXPORTER_OTLP_HEADERS',
+    '',
+    'headers for the collector, such as its key',
+    z.string().transform((text, context) => {
+      const parts = text === '' ? [] : text.split(',').map((part) => headerOf(part.trim()));
+      if (!parts.includes(null)) return Object.freeze(Object.fromEntries(parts as [string, string][]));
+      context.addIssue('must be comma-separated headers like name=value, with percent-encoded values');
+      return z.NEVER;
+    }),
+  ),
+  serviceName: given(
+    'OTEL_SERVICE_NAME',
+    'hookgraph',
+    'name of this process in traces',
+    z.string().max(255, 'must be at most 255 characters'),
   ),
 };
 

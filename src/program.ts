@@ -55,6 +55,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
     const server = createHttpServer({
       routes,
       metrics,
+      tracing: ground.tracing,
       log,
       ready: async () => {
         if (!isReady) return ['starting'];

@@ -38,6 +38,10 @@ describe('an empty environment', () => {
       drainSeconds: 10,
       allowedOrigins: null,
       logLevel: 'info',
+      otlpEndpoint: null,
+      otlpTracesEndpoint: null,
+      otlpHeaders: {},
+      serviceName: 'hookgraph',
       warnings: [],
     });
   });
@@ -69,6 +73,10 @@ test('every variable is read into its typed value', () => {
     HOOKGRAPH_DRAIN_SECONDS: '0',
     HOOKGRAPH_ALLOWED_ORIGINS: 'https://a.example,http://localhost:3000/',
     HOOKGRAPH_LOG_LEVEL: 'debug',
+    OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318',
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'https://traces.example/otlp',
+    OTEL_EXPORTER_OTLP_HEADERS: 'api-key=abc%3D%20d, X-Team=ops',
+    OTEL_SERVICE_NAME: 'hooks',
   });
   expect(config).toEqual({
     port: 0,
@@ -90,6 +98,10 @@ test('every variable is read into its typed value', () => {
     drainSeconds: 0,
     allowedOrigins: ['https://a.example', 'http://localhost:3000'],
     logLevel: 'debug',
+    otlpEndpoint: 'http://collector:4318',
+    otlpTracesEndpoint: 'https://traces.example/otlp',
+    otlpHeaders: { 'api-key': 'abc= d', 'X-Team': 'ops' },
+    serviceName: 'hooks',
     warnings: [],
   });
   expect(Object.isFrozen(config)).toBe(true);

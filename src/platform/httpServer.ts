@@ -4,6 +4,8 @@ import type { Duplex } from 'node:stream';
 import type { Logger } from './logs.ts';
 import type { Metrics } from './metrics.ts';
 import { StartupError } from './startupError.ts';
+import { traceOf } from './tracing.ts';
+import type { Tracing } from './tracing.ts';
 
 /**
  * Answers requests. What it throws, or rejects with, is logged once and answered 500 without a reason; where an answer
@@ -28,6 +30,8 @@ export interface HttpServerOptions {
   /** Why this process can't serve now; empty when it can. Asked for each `/readyz`, given 2 s. */
   readonly ready: () => Promise<readonly string[]>;
   readonly metrics: Metrics;
+  /** Gets a span of each request, but for this server's own paths. */
+  readonly tracing?: Tracing | null;
   readonly log: Logger;
 }
 
@@ -53,7 +57,7 @@ export interface ListeningAddress {
 
 const readyLimitMs = 2_000;
 
-export function createHttpServer({ routes, ready, metrics, log }: HttpServerOptions): HttpServer {
+export function createHttpServer({ routes, ready, metrics, tracing, log }: HttpServerOptions): HttpServer {
   let closing: Promise<void> | null = null;
   const running = new Set<ServerResponse>();
   const upgraded = new Set<Duplex>();
@@ -99,6 +103,7 @@ export function createHttpServer({ routes, ready, metrics, log }: HttpServerOpti
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const route = find(pathOf(request));
+    const startedAt = Date.now();
     running.add(response);
     if (closing !== null) response.setHeader('Connection', 'close');
     response.on('close', () => {
@@ -108,6 +113,7 @@ export function createHttpServer({ routes, ready, metrics, log }: HttpServerOpti
         method: request.method ?? '',
         status: response.headersSent ? response.statusCode : 0,
       });
+      if (tracing && route !== undefined && !own.includes(route)) trace(tracing, route, request, response, startedAt);
       if (closing !== null) server.closeIdleConnections();
     });
     try {
@@ -159,6 +165,31 @@ export function createHttpServer({ routes, ready, metrics, log }: HttpServerOpti
     listen: async (port, host) => await listen(server, port, host, log),
     close: async (limitMs) => await (closing ??= closeAll(limitMs)),
   };
+}
+
+/** The route and not the path: that may name what only its owner knows. */
+function trace(
+  tracing: Tracing,
+  route: Route,
+  { method, headers }: IncomingMessage,
+  { headersSent, statusCode }: ServerResponse,
+  startedAt: number,
+): void {
+  const parent = traceOf(headers['traceparent'] as string | undefined);
+  if (parent === null) return;
+  tracing.record({
+    name: `${method} ${nameOf(route)}`,
+    kind: 'SERVER',
+    ...parent,
+    startedAt,
+    durationMs: Date.now() - startedAt,
+    attributes: {
+      'http.request.method': method ?? null,
+      'http.route': nameOf(route),
+      'http.response.status_code': headersSent ? statusCode : null,
+    },
+    error: statusCode >= 500 ? String(statusCode) : null,
+  });
 }
 
 /** Answers with JSON. Nothing is sent where the client is gone. */

@@ -50,6 +50,8 @@ import { checkTarget } from '../platform/outbound/target.ts';
 import { createSandbox } from '../platform/sandbox/sandbox.ts';
 import type { Sandbox } from '../platform/sandbox/sandbox.ts';
 import type { SecretBox } from '../platform/secrets.ts';
+import { createTracing } from '../platform/tracing.ts';
+import type { Tracing } from '../platform/tracing.ts';
 import { counting } from './counting.ts';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
@@ -59,6 +61,8 @@ export interface Ground {
   readonly config: Config;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Null where no collector is configured. */
+  readonly tracing: Tracing | null;
   /** Of the database that is used, be it the embedded one. */
   readonly databaseUrl: string;
   readonly database: Database;
@@ -98,6 +102,13 @@ export interface Ground {
   readonly started: (() => Promise<void> | void)[];
 }
 
+const tracingOf = (config: Config, log: Logger): Tracing | null => {
+  const { otlpEndpoint, otlpTracesEndpoint, otlpHeaders, serviceName } = config;
+  const url = otlpTracesEndpoint ?? (otlpEndpoint === null ? null : `${otlpEndpoint.replace(/\/+$/, '')}/v1/traces`);
+  if (url === null) return null;
+  return createTracing({ url, headers: otlpHeaders, serviceName, serviceVersion: version, log });
+};
+
 /** Opens it, in the order in which its parts need one another. What was opened by a failure is in `started`. */
 export const openGround = async (
   config: Config,
@@ -105,6 +116,8 @@ export const openGround = async (
   metrics: Metrics,
   started: Ground['started'],
 ): Promise<Ground> => {
+  const tracing = tracingOf(config, log);
+  if (tracing !== null) started.push(() => tracing.close());
   let databaseUrl = config.databaseUrl;
   if (databaseUrl === null) {
     const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir, log });
@@ -202,6 +215,7 @@ export const openGround = async (
     config,
     log,
     metrics,
+    tracing,
     databaseUrl,
     database,
     notifications,

@@ -11,6 +11,7 @@ import { RollupFold } from '../jobs/rollupFold.ts';
 import { createSequencer } from '../jobs/sequencer.ts';
 import { encodeId } from '../platform/ids.ts';
 import { countSettled } from './counting.ts';
+import { traceSettled } from './attemptSpans.ts';
 import type { Ground } from './ground.ts';
 
 const LANE_GAUGE_MS = 1_000;
@@ -75,6 +76,7 @@ export const startWorker = (ground: Ground): void => {
     onSettled: (batch) => {
       sequencer.poke();
       countSettled(metrics, batch);
+      if (ground.tracing) traceSettled(ground.tracing, batch);
     },
     onHealth: ({ healthChanged, announces }) => {
       healthFeed.tell(healthChanged);
