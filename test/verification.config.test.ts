@@ -22,6 +22,10 @@ const keys = (type: 'ed25519' | 'rsa' | 'ec', options = {}) => {
 describe('a config is refused at the key that is wrong', () => {
   const HMAC = { header: 'X-Signature' };
   const cases: [string, AuthInput['type'], Record<string, unknown>][] = [
+    // Mistyped, which is why the right one is missing.
+    ['headr', 'HMAC', { headr: 'X-S' }],
+    ['publickey', 'ASYMMETRIC', { header: 'X-S', publickey: 'x' }],
+    ['user', 'BASIC', { user: 'x' }],
     ['header', 'HMAC', {}],
     ['header', 'HMAC', { header: '' }],
     ['header', 'HMAC', { header: 'X Signature' }],

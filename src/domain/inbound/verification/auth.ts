@@ -120,6 +120,13 @@ const wrong = (key: string, message: string): never => {
 };
 
 const completed = (type: InboundAuthType, config: Config, required: readonly string[]): Config => {
+  const result = CONFIG_SCHEMAS[type].safeParse(config);
+  // First what is there and means nothing: a mistyped key explains the missing one.
+  const unknown = result.error?.issues.find((issue) => issue.code === 'unrecognized_keys' && issue.path.length === 0);
+  if (unknown?.code === 'unrecognized_keys') {
+    const key = unknown.keys[0]!;
+    wrong(key, `${type} has no setting ${key.slice(0, 60)}.`);
+  }
   for (const key of [...required, ...requiredOf(type)]) {
     const isGiven = config[key] !== undefined || (key === 'header' && config['signature'] !== undefined);
     if (!isGiven && key !== 'verifyToken') wrong(key, `${type} needs ${key}.`);
@@ -134,13 +141,8 @@ const completed = (type: InboundAuthType, config: Config, required: readonly str
   if (type === 'API_KEY' && (config['header'] === undefined) === (config['body'] === undefined)) {
     wrong('header', 'API_KEY needs the header of the key, or instead of it the place in the body.');
   }
-  const result = CONFIG_SCHEMAS[type].safeParse(config);
   if (result.success) return JSON.parse(JSON.stringify(result.data)) as Config;
   const issue = result.error.issues[0]!;
-  if (issue.code === 'unrecognized_keys' && issue.path.length === 0) {
-    const key = issue.keys[0]!;
-    wrong(key, `${type} has no setting ${key.slice(0, 60)}.`);
-  }
   return wrong(String(issue.path[0]), issue.message);
 };
 
