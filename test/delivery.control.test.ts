@@ -184,6 +184,23 @@ describe('a webhook', () => {
     }
   });
 
+  it('that was paused, disabled and enabled tells of what comes then only what becomes of it', async () => {
+    const { tenant, receiver, program } = scene;
+    const type = await tenant.registerType();
+    const { id } = await tenant.createWebhook(receiver.url, [type]);
+    const told = async (): Promise<string[]> =>
+      (await pollFeed(program, null)).filter((event: FeedEvent) => event.webhookId === id).map((event) => event.status);
+    await tenant.update(id, { status: 'PAUSED' });
+    await tenant.publish(type);
+    await until('it is told as held', async () => (await told()).includes('HELD'));
+    await tenant.update(id, { status: 'DISABLED' });
+    await until('it is cancelled', async () => (await told()).includes('CANCELLED'));
+    await tenant.update(id, { isActive: true });
+    await tenant.publish(type);
+    await until('the next is delivered', async () => (await told()).includes('DELIVERED'));
+    expect(await told()).toEqual(['HELD', 'CANCELLED', 'DELIVERED']);
+  });
+
   it('that is paused and resumed is told so, delivery by delivery, also what came meanwhile, before the first is sent', async () => {
     const { tenant, receiver, program } = scene;
     const type = await tenant.registerType();

@@ -41,14 +41,14 @@ const webhookHeadersScope = (tenantId: string, webhookId: string): SecretScope =
 });
 
 /**
- * Another address, or another try: what was learnt about the old one holds nothing back. Answers a row where that closed a
- * circuit.
+ * Another address, or another try: what was learnt about the old one holds nothing back, and what was held is no more
+ * after a disabling. Answers a row where that closed a circuit.
  */
 const FRESH_START = `
 with before as materialized (select circuit_until from lane where webhook_id = $1 for update),
 fresh as (
   update lane set crashes = 0, circuit_until = case when $2 then null else circuit_until end,
-    held_until = case when $3 then null else held_until end
+    held_until = case when $3 then null else held_until end, held_told_to = case when $4 then null else held_told_to end
   where webhook_id = $1
 )
 update webhook_health set changed_at = clock_timestamp()
@@ -140,11 +140,8 @@ export class Webhooks {
       if (settings.eventTypes) await subscribe(sql, webhook);
       if (settings.name !== undefined) await renameLane(sql, id, webhook.name);
       const isActivated = webhook.status === 'ACTIVE' && before !== 'ACTIVE';
-      const closed = await sql.query(FRESH_START, [
-        id,
-        isElsewhere || isActivated,
-        isElsewhere || before === 'DISABLED',
-      ]);
+      const isAnew = before === 'DISABLED';
+      const closed = await sql.query(FRESH_START, [id, isElsewhere || isActivated, isElsewhere || isAnew, isAnew]);
       const isOtherStatus = webhook.status !== before;
       return { webhook, isOtherStatus, isOtherHealth: isOtherStatus || closed.length > 0 };
     });
