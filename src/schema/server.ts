@@ -131,6 +131,8 @@ export const createGraphqlServer = (services: Services, options: GraphqlServerOp
       if (request.method === 'POST' && !isJson(request.headers['content-type'])) {
         return refuse(request, response, 415, 'BAD_REQUEST', 'Send the operation as application/json.');
       }
+      // Of a body without a length the rest is left unread where it is too large, and nothing can follow it on its connection.
+      if (request.headers['transfer-encoding'] !== undefined) response.setHeader('Connection', 'close');
       await yoga(request, response);
     },
     upgrade(request, socket, head) {
