@@ -1,7 +1,7 @@
 import { Agent, request } from 'node:http';
 import { getIntrospectionQuery } from 'graphql';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { newId, encodeId } from '../src/platform/ids.ts';
+import { encodeId, ID_PREFIXES, newId } from '../src/platform/ids.ts';
 import { FIRST_KEY, startGraphql } from './harness/graphql.ts';
 import type { GraphqlHarness } from './harness/graphql.ts';
 
@@ -151,14 +151,17 @@ test('ids that are malformed, of another kind or of nobody are null, never an er
     `ten_${'7'.repeat(26)}`,
     'a'.repeat(10_000),
     '\0',
+    // The first and the last that there can be, of every kind.
+    ...Object.values(ID_PREFIXES).flatMap((prefix) => [`${prefix}_${'0'.repeat(26)}`, `${prefix}_7${'z'.repeat(25)}`]),
   ];
   for (const id of ids) {
     const response = await harness.post(
       `query ($id: ID!) { node(id: $id) { id } nodes(ids: [$id]) { id } webhook(id: $id) { id } event(id: $id) { id } delivery(id: $id) { id }
-        deliveries(filter: { webhookId: $id }) { totalCount nodes { id } } deliveryEvents(filter: { webhookId: $id }) { hasMore } }`,
+        deliveries(filter: { webhookId: $id }) { totalCount nodes { id } } ofEvent: deliveries(filter: { eventId: $id }) { totalCount }
+        inboundDelivery(id: $id) { id } workflowRun(id: $id) { id } deliveryEvents(filter: { webhookId: $id }) { hasMore } }`,
       { id },
     );
-    expect(response.errors).toBeUndefined();
+    expect(response.errors, id).toBeUndefined();
     expect(response.data).toMatchObject({
       node: null,
       nodes: [null],

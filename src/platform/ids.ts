@@ -48,9 +48,14 @@ export const correctIdClock = (offsetMs: number): void => {
 /** A UUIDv7 (RFC 9562): ascending within this process, also within one millisecond. */
 export const newId = (): string => generator.generateOrResetWithTs(Date.now() + clockOffsetMs).toString();
 
-/** The smallest UUIDv7 of a millisecond: the bound of a partition or of a time range over ids. */
+/** The last millisecond that an id has room for. */
+const LAST_MS = 2 ** 48 - 1;
+
+/** The smallest UUIDv7 of a millisecond, or of the first or last there is: the bound of a partition or of a time range over ids. */
 export const lowestIdAt = (epochMs: number): string => {
-  const hex = Math.max(0, Math.floor(epochMs)).toString(16).padStart(12, '0');
+  const hex = Math.min(Math.max(0, Math.floor(epochMs)), LAST_MS)
+    .toString(16)
+    .padStart(12, '0');
   return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`;
 };
 
