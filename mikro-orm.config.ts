@@ -11,6 +11,7 @@ import { Migration0010Lists } from './migrations/0010-lists.ts';
 import { Migration0011TenantFacets } from './migrations/0011-tenant-facets.ts';
 import { Migration0013PackedLatencies } from './migrations/0013-packed-latencies.ts';
 import { Migration0014FanOut } from './migrations/0014-fan-out.ts';
+import { Migration0015NarrowedSubscriptions } from './migrations/0015-narrowed-subscriptions.ts';
 import type { DatabaseSchema } from './src/platform/database.ts';
 import { Asset } from './src/domain/desk/asset.ts';
 import { Client } from './src/domain/desk/client.ts';
@@ -39,5 +40,6 @@ export const schema: DatabaseSchema = {
     Migration0011TenantFacets,
     Migration0013PackedLatencies,
     Migration0014FanOut,
+    Migration0015NarrowedSubscriptions,
   ],
 };

@@ -8,6 +8,7 @@ import { survival } from './survival.ts';
 
 const EVENTS = 3_000;
 const WEBHOOKS = 10;
+const NARROWED = 2_000;
 const SECOND = 1_000;
 
 /** Deliveries per second while a backlog of `EVENTS` × 10 drains. */
@@ -253,12 +254,12 @@ const strict = async (stage: Stage): Promise<Figure[]> => {
 const publish = async (stage: Stage): Promise<Figure[]> => {
   const program = await stage.start('api');
   const ids = await stage.createWebhooks(program, 1);
-  const rateOf = async (): Promise<number> => {
+  const rateOf = async (call = () => stage.publishOne(program)): Promise<number> => {
     const end = Date.now() + 6 * SECOND;
     let calls = 0;
     const caller = async (): Promise<void> => {
       while (Date.now() < end) {
-        await stage.publishOne(program);
+        await call();
         calls++;
       }
     };
@@ -270,10 +271,22 @@ const publish = async (stage: Stage): Promise<Figure[]> => {
   // A paused webhook gets its delivery written like any other; only nobody is rung for it.
   await stage.setActive(program, ids, false);
   const silent = await rateOf();
+  const toOne = async (entities: number): Promise<number> => {
+    let n = 0;
+    return rateOf(() => stage.publishTo(program, [`entity ${n++ % entities}`]));
+  };
+  await stage.createWebhooks(program, 1, '/', { entityIds: ['entity 0'] });
+  const ofOne = await toOne(1);
+  for (let n = 1; n < NARROWED; n++) await stage.createWebhooks(program, 1, '/', { entityIds: [`entity ${n}`] });
+  await stage.sql.query('analyze');
+  const ofMany = await toOne(NARROWED);
   return [
     { name: 'single publishes by 32 callers, with rings', value: ringing, unit: '/s' },
     { name: 'the same without rings', value: silent, unit: '/s' },
     { name: 'with rings, to without', value: ringing / silent, unit: 'ratio', atLeast: 0.8 },
+    { name: 'to the one webhook of the type, narrowed to its entity', value: ofOne, unit: '/s' },
+    { name: `to one of ${NARROWED}, each narrowed to its own`, value: ofMany, unit: '/s' },
+    { name: 'one of many, to the only one', value: ofMany / ofOne, unit: 'ratio', atLeast: 0.8 },
   ];
 };
 

@@ -1,7 +1,12 @@
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { Migration0014FanOut } from '../migrations/0014-fan-out.ts';
+import { schema } from '../mikro-orm.config.ts';
 import { coveringPatterns } from '../src/domain/events/patterns.ts';
 import { typeMatcher } from '../src/domain/events/typePatterns.ts';
+import { openDatabase } from '../src/platform/database.ts';
+import { newId } from '../src/platform/ids.ts';
+import { createEmptyDatabase } from './harness/database.ts';
 import { useScene } from './harness/scene.ts';
 
 const scene = useScene({ HOOKGRAPH_ROLES: 'api' });
@@ -26,6 +31,8 @@ const subscriber: fc.Arbitrary<Subscriber> = fc.record({
   entityIds: fc.uniqueArray(entity, { maxLength: 2 }),
   status: fc.constantFrom('ACTIVE', 'ACTIVE', 'PAUSED', 'DISABLED'),
 });
+/** Together with what it was before it became that. */
+const changed = fc.record({ before: fc.option(subscriber), now: subscriber });
 const event = fc.record({ type, entityId: fc.option(entity) });
 
 /** What the documentation says, word by word. */
@@ -59,14 +66,20 @@ it('an event gets one delivery for each webhook that means its type and its enti
 
   await fc.assert(
     fc.asyncProperty(
-      fc.array(subscriber, { minLength: 1, maxLength: 6 }),
+      fc.array(changed, { minLength: 1, maxLength: 6 }),
       fc.array(event, { minLength: 1, maxLength: 20 }),
-      async (subscribers, events) => {
+      async (changes, events) => {
+        const subscribers = changes.map(({ now }) => now);
         await register(events.map((one) => one.type));
         const ids: string[] = [];
-        for (const { status, ...settings } of subscribers) {
-          const { eventTypes, entityIds } = settings;
-          const { id } = await tenant.createWebhook('https://example.com/', [...eventTypes], { entityIds });
+        for (const { before, now } of changes) {
+          const { eventTypes, entityIds, status } = now;
+          const first = before ?? now;
+          const { id } = await tenant.createWebhook('https://example.com/', [...first.eventTypes], {
+            entityIds: first.entityIds,
+          });
+          if (before) await tenant.update(id, { eventTypes });
+          if (before) await tenant.update(id, { entityIds });
           if (status !== 'ACTIVE') await tenant.update(id, { status });
           ids.push(id);
         }
@@ -100,6 +113,43 @@ it('an event gets one delivery for each webhook that means its type and its enti
         for (const id of ids) await tenant.remove(id);
       },
     ),
-    { numRuns: 10 },
+    { numRuns: 20 },
   );
 }, 120_000);
+
+it('webhooks that were narrowed before subscriptions knew of it are found by their entities, and no others', async () => {
+  const { url, drop } = await createEmptyDatabase();
+  const database = await openDatabase({ url, poolSize: 1, schema });
+  try {
+    await database.orm.migrator.up({ to: Migration0014FanOut.name });
+    const [tenantId, narrowed, all] = [newId(), newId(), newId()];
+    await database.sql.query(`insert into tenant (id, slug, name) values ($1, 'one', 'One')`, [tenantId]);
+    for (const [id, entityIds] of [
+      [narrowed, ['e1', 'e2']],
+      [all, []],
+    ] as const) {
+      await database.sql.query(
+        `insert into webhook (id, tenant_id, name, url, event_types, entity_ids, status, timeout_seconds, retry_schedule,
+           max_concurrency, secret)
+         values ($1, $2, 'W', 'https://example.com/', '{a.b,c.*}', $3, 'ACTIVE', 10, '{}', 10, '')`,
+        [id, tenantId, entityIds],
+      );
+      await database.sql.query(`insert into webhook_subscription values ($1, 'a.b', $2), ($1, 'c.*', $2)`, [
+        tenantId,
+        id,
+      ]);
+    }
+    await database.orm.migrator.up();
+    const rows = await database.sql.query<{ webhook_id: string; found: string }>(
+      `select webhook_id, string_agg(pattern || ' ' || entity_id, ', ' order by pattern, entity_id) as found
+       from webhook_subscription group by webhook_id order by webhook_id`,
+    );
+    expect(rows).toEqual([
+      { webhook_id: narrowed, found: 'a.b e1, a.b e2, c.* e1, c.* e2' },
+      { webhook_id: all, found: 'a.b , c.* ' },
+    ]);
+  } finally {
+    await database.close();
+    await drop();
+  }
+});

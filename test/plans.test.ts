@@ -196,7 +196,7 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
   publish: {
     statement: PUBLISH,
     values: ['[]', '[]', [], [], [], 1_000, 1_000],
-    uses: /webhook_subscription_pkey[^]*Index Cond: \(\(ROW\(tenant_id, pattern\) >= /,
+    uses: /webhook_subscription_pkey[^]*Index Cond: \(\(ROW\(tenant_id, pattern, entity_id\) >= /,
   },
   fan_out: { statement: FAN_OUT, values: [1_000], uses: /fan_out_turn[^]*webhook_subscription_pkey/ },
   receive: {

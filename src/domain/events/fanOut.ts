@@ -19,11 +19,14 @@ with turn as materialized (
   select distinct s.webhook_id
   from turn t
   cross join lateral unnest(string_to_array(t.patterns, ' ')) as covering(pattern)
+  cross join lateral unnest(array['', t.entity_id]) as narrowed(entity_id)
   cross join lateral (
     select s.webhook_id from webhook_subscription s
-    where (s.tenant_id, s.pattern, s.webhook_id) >= (t.tenant_id, covering.pattern, t.next_webhook)
-      and (s.tenant_id, s.pattern, s.webhook_id) <= (t.tenant_id, covering.pattern, t.last_webhook)
-    order by s.tenant_id, s.pattern, s.webhook_id limit ${SLICE + 1}
+    where (s.tenant_id, s.pattern, s.entity_id, s.webhook_id)
+        >= (t.tenant_id, covering.pattern, narrowed.entity_id, t.next_webhook)
+      and (s.tenant_id, s.pattern, s.entity_id, s.webhook_id)
+        <= (t.tenant_id, covering.pattern, narrowed.entity_id, t.last_webhook)
+    order by s.tenant_id, s.pattern, s.entity_id, s.webhook_id limit ${SLICE + 1}
   ) s
   order by s.webhook_id limit ${SLICE + 1}
 ), beyond as materialized (
@@ -35,7 +38,7 @@ with turn as materialized (
   ) w
   where slice.webhook_id is distinct from (select webhook_id from beyond)
     and slice.webhook_id <> all(t.written_webhooks)
-    and w.status <> 'DISABLED' and (w.entity_ids = '{}' or t.entity_id = any(w.entity_ids))
+    and w.status <> 'DISABLED'
 ), opened as (
   insert into delivery_open
     (id, tenant_id, webhook_id, event_id, event_type, next_at, created_at, expires_at, payload_fields)

@@ -14,7 +14,7 @@ const MOST_AT_ONCE = 50_000;
 /**
  * Writes events and an open delivery for each webhook that matches. What matches is asked once for all events of one type
  * and entity ($2), whose ids, times and places in the input stand together in $3 to $5. It is found through
- * `webhook_subscription_pkey`, one probe per covering pattern: as a plain join it became, after an ANALYZE that knew one large
+ * `webhook_subscription_pkey`, one probe per covering pattern for all entities and one for the event's: as a plain join it became, after an ANALYZE that knew one large
  * tenant, a walk through all subscriptions for each event. Ids derive from event and webhook, so that writing again changes
  * nothing. `seq` follows the order of the input. What a paused webhook gets is told as held, unless its lane has not yet told
  * what was there before: then it tells this too. A delivery is as old as its event, in the database's time.
@@ -35,13 +35,14 @@ with input as materialized (
   from json_to_recordset($2::json) as t(
     n int, tenant_id uuid, type text, entity_id text, patterns text, first int, last int)
   cross join lateral unnest(string_to_array(t.patterns, ' ')) as covering(pattern)
+  cross join lateral unnest(array['', t.entity_id]) as narrowed(entity_id)
   cross join lateral (
     select s.webhook_id from webhook_subscription s
-    where (s.tenant_id, s.pattern) >= (t.tenant_id, covering.pattern)
-      and (s.tenant_id, s.pattern) <= (t.tenant_id, covering.pattern)
-    order by s.tenant_id, s.pattern, s.webhook_id offset 0
+    where (s.tenant_id, s.pattern, s.entity_id) >= (t.tenant_id, covering.pattern, narrowed.entity_id)
+      and (s.tenant_id, s.pattern, s.entity_id) <= (t.tenant_id, covering.pattern, narrowed.entity_id)
+    order by s.tenant_id, s.pattern, s.entity_id, s.webhook_id offset 0
   ) s cross join lateral (select * from webhook w where w.id = s.webhook_id offset 0) w
-  where w.status <> 'DISABLED' and (w.entity_ids = '{}' or t.entity_id = any(w.entity_ids))
+  where w.status <> 'DISABLED'
   order by t.n, w.id
 ), matches as materialized (
   select *, ordering = 'STRICT' or row_number() over (partition by n order by webhook_id) <= $7 as is_written from found

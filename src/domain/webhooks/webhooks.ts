@@ -137,7 +137,7 @@ export class Webhooks {
       Object.assign(webhook, settings);
       if (status !== null && status !== before) await enter(sql, webhook, status);
       await em.flush();
-      if (settings.eventTypes) await subscribe(sql, webhook);
+      if (settings.eventTypes || settings.entityIds) await subscribe(sql, webhook);
       if (settings.name !== undefined) await renameLane(sql, id, webhook.name);
       const isActivated = webhook.status === 'ACTIVE' && before !== 'ACTIVE';
       const isAnew = before === 'DISABLED';
@@ -272,15 +272,18 @@ const enter = async (sql: Sql, webhook: Webhook, status: WebhookStatus): Promise
   ]);
 };
 
-/** What an event matches by: one row per type or wildcard. */
-const subscribe = async (sql: Sql, { id, tenantId, eventTypes }: Webhook): Promise<void> => {
-  await sql.query(`delete from webhook_subscription where webhook_id = $1 and pattern <> all($2::text[])`, [
-    id,
-    eventTypes,
-  ]);
+/** What an event matches by: a row for each type or wildcard, or, where it is narrowed, for each of them and each entity. */
+const subscribe = async (sql: Sql, { id, tenantId, eventTypes, entityIds }: Webhook): Promise<void> => {
+  const entities = entityIds.length === 0 ? [''] : entityIds;
   await sql.query(
-    `insert into webhook_subscription (tenant_id, pattern, webhook_id)
-     select $1, pattern, $2 from unnest($3::text[]) as pattern on conflict do nothing`,
-    [tenantId, id, eventTypes],
+    `delete from webhook_subscription
+     where webhook_id = $1 and not (pattern = any($2::text[]) and entity_id = any($3::text[]))`,
+    [id, eventTypes, entities],
+  );
+  await sql.query(
+    `insert into webhook_subscription (tenant_id, pattern, entity_id, webhook_id)
+     select $1, pattern, entity_id, $2 from unnest($3::text[]) as pattern cross join unnest($4::text[]) as entity_id
+     on conflict do nothing`,
+    [tenantId, id, eventTypes, entities],
   );
 };
