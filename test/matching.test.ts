@@ -118,8 +118,8 @@ it('an event gets one delivery for each webhook that means its type and its enti
 }, 120_000);
 
 it('webhooks that were narrowed before subscriptions knew of it are found by their entities, and no others', async () => {
-  const { url, drop } = await createEmptyDatabase();
-  const database = await openDatabase({ url, poolSize: 1, schema });
+  const empty = await createEmptyDatabase();
+  const database = await openDatabase({ url: empty.url, poolSize: 1, schema });
   try {
     await database.orm.migrator.up({ to: Migration0014FanOut.name });
     const [tenantId, narrowed, all] = [newId(), newId(), newId()];
@@ -150,6 +150,6 @@ it('webhooks that were narrowed before subscriptions knew of it are found by the
     ]);
   } finally {
     await database.close();
-    await drop();
+    await empty.drop();
   }
 });
