@@ -201,7 +201,7 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
   fan_out: { statement: FAN_OUT, values: [1_000], uses: /fan_out_turn[^]*webhook_subscription_pkey/ },
   receive: {
     statement: RECEIVE,
-    values: ['[]', 1_000, ''],
+    values: ['', 1_000, ''],
     uses: /inbound_webhook_pkey[^]*inbound_key_pkey/,
   },
   dispatches_read: {

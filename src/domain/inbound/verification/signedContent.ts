@@ -66,14 +66,15 @@ export const fillSignedContent = (
   values: SignedValues,
 ): readonly (Buffer | string)[] | string => {
   const chunks: (Buffer | string)[] = [];
-  const isUrlSigned = contentUses(content, 'url') || contentUses(content, 'query');
   for (const part of content) {
-    const chunk = part.kind === 'form' ? formText(request, isUrlSigned) : chunkOf(part, request, values);
+    const chunk = part.kind === 'form' ? formText(request, isUrlSigned(content)) : chunkOf(part, request, values);
     if (chunk === null) return `The request has no {${nameOf(part)}}, which is signed.`;
     chunks.push(chunk);
   }
   return chunks;
 };
+
+const isUrlSigned = (content: SignedContent): boolean => contentUses(content, 'url') || contentUses(content, 'query');
 
 const nameOf = (part: Part): string => {
   if (part.kind === 'header') return `header.${part.name}`;
