@@ -1,5 +1,6 @@
 import type { Database, Sql } from '../../platform/database.ts';
 import { deriveId, idTime } from '../../platform/ids.ts';
+import { JSON_STRING, linesOf, readLines } from '../../platform/lines.ts';
 import { counting } from '../analytics/counting.ts';
 import { minuteOf } from '../analytics/grain.ts';
 import { latencyBucket } from '../analytics/histogram.ts';
@@ -66,7 +67,7 @@ export interface Settled {
   readonly announces: boolean;
 }
 
-/** A line of the input: what its fields are called and are. The message of an error is a JSON string. */
+/** A settlement as the statement reads it. */
 const INPUT = {
   id: 'uuid',
   n: 'int',
@@ -89,18 +90,11 @@ const INPUT = {
   rb: 'text',
   rt: 'boolean',
   ec: 'text',
-  em: `json #>> '{}'`,
+  em: JSON_STRING,
   ch: 'text',
   mi: 'int',
   lb: 'smallint',
 } as const;
-type InputName = keyof typeof INPUT;
-const INPUT_NAMES = Object.keys(INPUT) as InputName[];
-
-/** What stands for null, between fields and between lines. JSON, which is all that others wrote, has no such characters as it is. */
-const NULL = '~';
-const BETWEEN_FIELDS = '\x1f';
-const BETWEEN_LINES = '\x1e';
 
 /**
  * One statement, one commit for a batch: open → history → attempt → feed → rollup → health → webhook → operational outbox. Everything
@@ -109,8 +103,7 @@ const BETWEEN_LINES = '\x1e';
  */
 export const SETTLE = `/*settle*/
 with input as materialized (
-  select ${INPUT_NAMES.map((name, index) => `f[${index + 1}]::${INPUT[name]} as ${name}`).join(', ')}
-  from (select string_to_array(line, e'\\x1f', '~') as f from string_to_table($1, e'\\x1e') as line offset 0) as split
+  ${readLines(INPUT, '$1')}
 ), ended as (
   delete from delivery_open o using input i
   where o.id = i.id and o.attempts = i.n and i.next is null
@@ -221,7 +214,7 @@ interface SettledRow {
  * repeat.
  */
 export const settle = async (sql: Sql, batch: readonly Settlement[]): Promise<Settled> => {
-  const rows = await sql.query<SettledRow>(SETTLE, [batch.map(inputLine).join(BETWEEN_LINES)]);
+  const rows = await sql.query<SettledRow>(SETTLE, [linesOf(INPUT, batch.map(inputRow))]);
   const changed = rows.filter(({ what }) => what === 'disabled' || what === 'changed');
   return {
     applied: new Set(rows.filter(({ what }) => what === 'applied').map(({ id }) => id)),
@@ -231,13 +224,10 @@ export const settle = async (sql: Sql, batch: readonly Settlement[]): Promise<Se
   };
 };
 
-/**
- * A settlement as a line of fields. As JSON the batch took PostgreSQL longer to read than to store its attempts: 28 us for each, of
- * which this takes a third.
- */
-const inputLine = (settlement: Settlement): string => {
+/** As JSON the batch took PostgreSQL longer to read than to store its attempts: 28 us for each, of which lines take a third. */
+const inputRow = (settlement: Settlement) => {
   const { attempt, error } = settlement;
-  const fields: Record<InputName, string | number | boolean | null | undefined> = {
+  return {
     id: settlement.deliveryId,
     n: settlement.attemptsBefore,
     s: settlement.status,
@@ -264,7 +254,6 @@ const inputLine = (settlement: Settlement): string => {
     mi: minuteOf(idTime(settlement.deliveryId)),
     lb: attempt && latencyBucket(attempt.durationMs),
   };
-  return INPUT_NAMES.map((name) => fields[name] ?? NULL).join(BETWEEN_FIELDS);
 };
 
 const changeOf = (settlement: Settlement): FeedChange => {
