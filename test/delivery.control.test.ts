@@ -1,5 +1,7 @@
 import { array, assert, boolean, integer, property, tuple } from 'fast-check';
+import { Client as PgClient } from 'pg';
 import { describe, expect, it } from 'vitest';
+import { decodeId } from '../src/platform/ids.ts';
 import { afterAttempt, circuitState } from '../src/domain/deliveries/breaker.ts';
 import { afterRequest, nextRequestAt, rateLimit } from '../src/domain/deliveries/limiter.ts';
 import { pollFeed } from './harness/feed.ts';
@@ -182,6 +184,29 @@ describe('a webhook', () => {
         path: ['input', 'headers', '0', 'name'],
       });
     }
+  });
+
+  it('that is paused tells nothing of a delivery that somebody is ending just then: that is told by who ends it', async () => {
+    const { tenant, receiver, program, database } = scene;
+    receiver.answer = () => ({ status: 500 });
+    const type = await tenant.registerType();
+    const { id } = await tenant.createWebhook(receiver.url, [type], { retrySchedule: [600] });
+    await tenant.publishMany([0, 1].map((n) => ({ type, data: { n } })));
+    const [ending, other] = await tenant.reached(id, 'RETRYING', 2);
+    const heldIds = async (): Promise<string[]> =>
+      (await pollFeed(program, null)).filter((event) => event.status === 'HELD').map((event) => event.deliveryId);
+    const somebody = new PgClient({ connectionString: database.url });
+    await somebody.connect();
+    try {
+      await somebody.query('begin');
+      await somebody.query('delete from delivery_open where id = $1', [decodeId('delivery', ending.id)]);
+      await tenant.update(id, { isActive: false });
+      await until('the other is told as held', async () => (await heldIds()).includes(other.id));
+      await somebody.query('rollback');
+    } finally {
+      await somebody.end();
+    }
+    expect(await heldIds()).not.toContain(ending.id);
   });
 
   it('that was paused, disabled and enabled tells of what comes then only what becomes of it', async () => {

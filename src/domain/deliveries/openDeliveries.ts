@@ -203,7 +203,7 @@ const TELL_HELD = `/*lane_held*/
 with slice as materialized (
   select o.* from lane l join delivery_open o on o.webhook_id = l.webhook_id
   where l.webhook_id = $1 and o.id > coalesce(l.held_told_to, '${FIRST_ID}')
-  order by o.webhook_id, o.id limit 1000
+  order by o.webhook_id, o.id limit 1000 for key share of o skip locked
 ), feed as (
   insert into feed_outbox (tenant_id, changes)
   select tenant_id, json_agg(json_build_object('at', floor(epoch_ms(clock_timestamp())), 'd', id, 'w', webhook_id,
@@ -218,7 +218,7 @@ const TELL_RESUMED = `/*lane_resumed*/
 with slice as materialized (
   select o.* from lane l join delivery_open o on o.webhook_id = l.webhook_id
   where l.webhook_id = $1 and o.id <= l.held_told_to
-  order by o.webhook_id desc, o.id desc limit 1000
+  order by o.webhook_id desc, o.id desc limit 1000 for key share of o skip locked
 ), feed as (
   insert into feed_outbox (tenant_id, changes)
   select tenant_id, json_agg(json_build_object('at', floor(epoch_ms(clock_timestamp())), 'd', id, 'w', webhook_id,
@@ -236,6 +236,8 @@ returning told.told, l.held_told_to`;
  * Tells a slice of what is open of a paused webhook as HELD, upwards by id, or of one that was resumed as PENDING or
  * RETRYING, downwards. How far it came is written with it (`held_told_to`), so that each pause and each resumption is told
  * once, whoever dies in between, and a pause that ends early takes back what it told and no more.
+ * What somebody else is ending right now is left out, and nobody ends what is told before that is committed: else the
+ * feed would say HELD after CANCELLED.
  *
  * @returns how many were told, and how far that came: all of it where this is the last id (PAUSED) or null (ACTIVE)
  */
