@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
-import { getIntrospectionQuery } from 'graphql';
+import { buildSchema, getIntrospectionQuery, getNamedType, isLeafType, isObjectType } from 'graphql';
+import type { GraphQLObjectType, GraphQLOutputType } from 'graphql';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { encodeId, ID_PREFIXES, newId } from '../src/platform/ids.ts';
 import { FIRST_KEY, startGraphql } from './harness/graphql.ts';
@@ -129,6 +131,33 @@ test.for<[string, string]>([
 ])('%s fits', async ([, query]) => {
   const response = await harness.post(query);
   expect(response.errors).toBeUndefined();
+});
+
+test('every list fits with every scalar: by pages of 100, and by pages of 50 with any nested list by pages of 100', async () => {
+  const types = buildSchema(readFileSync(new URL('../schema.graphql', import.meta.url), 'utf8'));
+  const fieldsOf = (type: GraphQLObjectType) => Object.values(type.getFields());
+  const nodeOf = (type: GraphQLOutputType): GraphQLObjectType | null => {
+    const named = getNamedType(type);
+    const nodes = isObjectType(named) && named.name.endsWith('Connection') ? named.getFields()['nodes'] : undefined;
+    return nodes === undefined ? null : (getNamedType(nodes.type) as GraphQLObjectType);
+  };
+  const scalarsOf = (type: GraphQLObjectType): string =>
+    fieldsOf(type)
+      .flatMap(({ name, type: of }) => (isLeafType(getNamedType(of)) ? [name] : []))
+      .join(' ');
+  const page = (first: number, inner: string): string =>
+    `(first: ${first}) { totalCount pageInfo { hasNextPage endCursor } nodes { ${inner} } }`;
+  const queries = fieldsOf(types.getQueryType()!).flatMap(({ name, type }) => {
+    const node = nodeOf(type);
+    if (node === null) return [];
+    const nested = fieldsOf(node).flatMap(({ name: field, type: of }) => {
+      const inner = nodeOf(of);
+      return inner === null ? [] : [page(50, `${scalarsOf(node)} ${field}${page(100, scalarsOf(inner))}`)];
+    });
+    return [page(100, scalarsOf(node)), ...nested].map((asked) => `{ ${name}${asked} }`);
+  });
+  expect(queries.length).toBeGreaterThan(15);
+  for (const query of queries) expect((await harness.post(query)).errors, query).toBeUndefined();
 });
 
 test('a thousand operations of one key at once are all answered', async () => {
