@@ -143,16 +143,18 @@ with input as materialized (
   select tenant_id, webhook_id, event_type, mi as minute, case when n > 0 then 'RETRYING' end as was, s as becomes,
     n > 0 or st is not null as tried, lb as latency
   from touched where not x and s <> 'FILTERED'`)}, real as (
-  select tenant_id, webhook_id, st + ms as at, ec is null as ok, gone, cc, event_type in (${OPERATIONAL_TYPES_SQL}) as operational,
-    max(st + ms) filter (where ec is null) over (partition by webhook_id) as last_ok
+  select tenant_id, webhook_id, st + ms as at, ec is null as ok, gone, cc, event_type in (${OPERATIONAL_TYPES_SQL}) as operational
   from touched where st is not null and not x
-), streak as (
-  select tenant_id, webhook_id, max(at) as last_at, max(last_ok) as ok_at, max(at) filter (where not ok) as failed_at,
-    count(*) filter (where not ok and (last_ok is null or at > last_ok))::int as failures,
-    min(at) filter (where not ok and (last_ok is null or at > last_ok)) as failing_at,
-    bool_or(not ok and not operational and (last_ok is null or at > last_ok)) as may_tell, bool_or(gone) as gone,
-    bool_or(cc) as switches
+), ended_at as (
+  select tenant_id, webhook_id, max(at) as last_at, max(at) filter (where ok) as ok_at, max(at) filter (where not ok) as failed_at,
+    max(at) filter (where not ok and not operational) as tellable_at, array_agg(at) filter (where not ok) as failures_at,
+    bool_or(gone) as gone, bool_or(cc) as switches
   from real group by tenant_id, webhook_id
+), streak as (
+  select ended_at.*, coalesce(tellable_at > ok_at, tellable_at is not null) as may_tell, since_ok.*
+  from ended_at cross join lateral (
+    select count(*)::int as failures, min(at) as failing_at from unnest(failures_at) as at where ok_at is null or at > ok_at
+  ) as since_ok
 ), health as (
   update webhook_health h set
     last_delivery_at = greatest(h.last_delivery_at, from_epoch_ms(k.last_at)),
@@ -197,16 +199,17 @@ with input as materialized (
       and b.pattern in ('delivery.abandoned', 'delivery.*', '*'))
   returning tenant_id, webhook_id
 )
-select id, tenant_id, 'applied' as what from touched
+select id, null::uuid as tenant_id, 'stale' as what from (select id from input except select id from touched) as stale
 union all select id, tenant_id, 'disabled' from disabling
 union all select webhook_id, tenant_id, 'changed' from health where changed
 union all select webhook_id, tenant_id, 'announced' from announced`;
 
-/** A delivery that was applied, or a webhook to which something happened. */
+/** A delivery that had another number of attempts, or a webhook to which something happened. */
 interface SettledRow {
   readonly id: string;
+  /** Of a webhook. */
   readonly tenant_id: string;
-  readonly what: 'applied' | 'disabled' | 'changed' | 'announced';
+  readonly what: 'stale' | 'disabled' | 'changed' | 'announced';
 }
 
 /**
@@ -215,9 +218,10 @@ interface SettledRow {
  */
 export const settle = async (sql: Sql, batch: readonly Settlement[]): Promise<Settled> => {
   const rows = await sql.query<SettledRow>(SETTLE, [linesOf(INPUT, batch.map(inputRow))]);
+  const stale = new Set(rows.filter(({ what }) => what === 'stale').map(({ id }) => id));
   const changed = rows.filter(({ what }) => what === 'disabled' || what === 'changed');
   return {
-    applied: new Set(rows.filter(({ what }) => what === 'applied').map(({ id }) => id)),
+    applied: new Set(batch.map(({ deliveryId }) => deliveryId).filter((id) => !stale.has(id))),
     disabled: rows.filter(({ what }) => what === 'disabled').map(({ id }) => id),
     healthChanged: changed.map(({ tenant_id, id }) => ({ tenantId: tenant_id, webhookId: id })),
     announces: rows.some(({ what }) => what === 'announced'),
