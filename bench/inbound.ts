@@ -1,5 +1,5 @@
 import { createHmac, randomUUID } from 'node:crypto';
-import { Agent, request } from 'undici';
+import { Agent } from 'undici';
 import type { Figure } from './run.ts';
 import { progress } from './stage.ts';
 import type { Stage } from './stage.ts';
@@ -19,22 +19,38 @@ interface Load {
   readonly p99: number;
 }
 
+/** Posts once, resolves with the status. By `dispatch`, because `request` costs this process more than answering costs a server. */
+const post = (agent: Agent, url: URL): Promise<number> =>
+  new Promise((resolve, reject) => {
+    let status = 0;
+    agent.dispatch(
+      {
+        origin: url.origin,
+        path: url.pathname,
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-signature': SIGNATURE, 'x-key': randomUUID() },
+        body: BODY,
+      },
+      {
+        onResponseStart: (_, statusCode) => void (status = statusCode),
+        onResponseData: () => undefined,
+        onResponseEnd: () => resolve(status),
+        onResponseError: (_, error) => reject(error),
+      },
+    );
+  });
+
 /** As many requests as go, each with a key of its own, all of them answered 200. */
-const loadOn = async (urls: readonly string[], seconds: number): Promise<Load> => {
+const loadOn = async (addresses: readonly string[], seconds: number): Promise<Load> => {
   const agent = new Agent({ connections: AT_ONCE });
+  const urls = addresses.map((address) => new URL(address));
   const latencies: number[] = [];
   const startedAt = performance.now();
   const loop = async (n: number): Promise<void> => {
     while (performance.now() - startedAt < seconds * 1_000) {
       const sentAt = performance.now();
-      const { statusCode, body } = await request(urls[n++ % urls.length]!, {
-        method: 'POST',
-        dispatcher: agent,
-        headers: { 'content-type': 'application/json', 'x-signature': SIGNATURE, 'x-key': randomUUID() },
-        body: BODY,
-      });
-      await body.dump();
-      if (statusCode !== 200) throw new Error(`answered ${statusCode}`);
+      const status = await post(agent, urls[n++ % urls.length]!);
+      if (status !== 200) throw new Error(`answered ${status}`);
       latencies.push(performance.now() - sentAt);
     }
   };

@@ -53,6 +53,22 @@ describe('a request to an inbound webhook', () => {
     expect(delivery.requestHeaders).toMatchObject({ 'x-other': 'kept', 'content-type': 'application/json' });
   });
 
+  it('has its headers recorded by their names in lower case, repeated ones together, whatever they are called', async () => {
+    const { id, slugUrl } = await inbound.create();
+    const body = '{"n":1}';
+    const lines = [
+      'X-Note: one',
+      'Constructor: three',
+      'x-note: two',
+      `X-Signature: ${sign(body)}`,
+      'Connection: close',
+    ];
+    const head = `POST ${new URL(slugUrl).pathname} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n`;
+    expect(await raw(`${head}${lines.join('\r\n')}\r\n\r\n${body}`)).toMatch(/^HTTP\/1\.1 200 /);
+    const [delivery] = await inbound.deliveries({ inboundWebhookId: id });
+    expect(delivery.requestHeaders).toMatchObject({ 'x-note': 'one, two', constructor: 'three' });
+  });
+
   it('reaches the same webhook by slug and by id, with POST, PUT and PATCH', async () => {
     const { id, slugUrl, receiveUrl } = await inbound.create();
     for (const url of [slugUrl, receiveUrl]) {

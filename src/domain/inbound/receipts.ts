@@ -80,7 +80,7 @@ const INPUT = {
  * each key. Keys are claimed by an update that leaves a living claim as it is, because only that returns whose it is: a
  * SELECT would not see what another process committed since this statement began. Keys go in order, so that two groups never
  * deadlock. Within a group the first with a key claims it; only claims that were lost are compared with rows. 64 requests take
- * 7 ms, of which reading them as JSON took 2.
+ * 7 ms on a busy machine; read as JSON they took 8.3.
  *
  * $1 the requests, $2 how long one may wait (ms), $3 their bodies, one after the other.
  */
@@ -161,8 +161,8 @@ export interface ReceiptsOptions {
 
 /**
  * Keeps what was received. Requests that come while two commits run share the next one, up to 100 of them or 4 MiB; none
- * waits while fewer run (one at a time: 8 % fewer requests a second). Where a shared commit fails for what is in it, each of its requests is tried alone, so that
- * nobody fails for another.
+ * waits while fewer run (one at a time: 8 % fewer requests a second). Where a shared commit fails for what is in it, each of
+ * its requests is tried alone, so that nobody fails for another.
  */
 export class Receipts {
   readonly #options: ReceiptsOptions;
