@@ -32,6 +32,7 @@ const post = (agent: Agent, url: URL): Promise<number> =>
         body: BODY,
       },
       {
+        onRequestStart: () => undefined,
         onResponseStart: (_, statusCode) => void (status = statusCode),
         onResponseData: () => undefined,
         onResponseEnd: () => resolve(status),
