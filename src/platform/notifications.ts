@@ -25,6 +25,7 @@ export type Channel =
   | 'hookgraph_inbound'
   | 'hookgraph_bulk'
   | 'hookgraph_fan_out'
+  | 'hookgraph_lanes'
   | 'hookgraph_key';
 
 const RECONNECT_MS = [100, 500, 1_000, 2_000, 5_000];

@@ -10,6 +10,7 @@ import type { Database } from '../../platform/database.ts';
 import type { Logger } from '../../platform/logs.ts';
 import type { Notifications } from '../../platform/notifications.ts';
 import { DISPATCH_QUEUE } from '../boss.ts';
+import { Balance } from '../lanes/balance.ts';
 import { Leases } from '../lanes/leases.ts';
 import type { HeldLane, LaneJob } from '../lanes/leases.ts';
 import type { Bell, LocalLanes, RingPayload } from '../lanes/ring.ts';
@@ -69,6 +70,8 @@ export class DispatchWorker implements LocalLanes {
       queue: DISPATCH_QUEUE,
       log: options.log,
       held: () => [...this.#lanes.values()],
+      balance: new Balance({ ...options, queue: DISPATCH_QUEUE }),
+      letGo: (count) => this.#letGo(count),
       begin: async (jobs) => this.#begin(jobs),
       onFresh: () => this.#pump(),
     });
@@ -211,6 +214,13 @@ export class DispatchWorker implements LocalLanes {
       else if (!lane.isWorking && !lane.isWaiting && now - lane.idleSince > IDLE_MS) idle.push(lane);
     }
     if (idle.length > 0) void this.#giveUp(idle);
+  }
+
+  #letGo(count: number): void {
+    const coldest = [...this.#lanes.values()]
+      .filter((lane) => !lane.isWorking && !lane.isClosing && !lane.isLost)
+      .sort((a, b) => a.idleSince - b.idleSince);
+    void this.#giveUp(coldest.slice(0, count));
   }
 
   /** Completes the jobs, then looks once more: what was committed before rang in vain, what comes after rings by itself. */

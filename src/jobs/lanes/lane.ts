@@ -38,7 +38,7 @@ const CAREFUL_FROM_CRASHES = 2;
  * What is in hand goes ready → sending → unsettled, and is left out of reads by id. It is sent while
  *
  * - the gate is open: the webhook is ACTIVE, its configuration is fresh, what was held is told as resumed, and the lane is
- *   neither lost nor being given up;
+ *   neither lost nor being given up, nor is another worker to have it;
  * - nothing throttles it: `Retry-After`, an open circuit, the rate limit, or, under strict order, the head's own wait;
  * - there is room: `maxConcurrency`, two while it is slow, one while the circuit is half open, and, under strict order,
  *   one at a time whose result is written down before the next.
@@ -70,6 +70,8 @@ export class Lane {
   isGone = false;
   isClosing = false;
   isLost = false;
+  /** Another worker is to have it: nothing more is begun. */
+  isLeaving = false;
   /** In the dispatcher's round. */
   isQueued = false;
   /** Average bytes of a body, for sizing reads. */
@@ -133,6 +135,7 @@ export class Lane {
       !this.isGone &&
       !this.isClosing &&
       !this.isLost &&
+      !this.isLeaving &&
       !this.isParked
     );
   }
@@ -243,10 +246,21 @@ export class Lane {
     return [...this.#inHand];
   }
 
+  /** What was sent or held and isn't settled. */
+  get underWay(): number {
+    return this.#inHand.size - this.readyCount;
+  }
+
+  /** When the last of it was settled, or it was fetched. */
+  get idleSince(): number {
+    return this.#idleSince;
+  }
+
   /** Whether it can be given up: there is nothing to do for a while, or nothing that may be done. */
   isIdle(now: number): boolean {
     if (this.isReading || this.isStale || this.isGone || this.isClosing || this.isSweeping) return false;
     if (this.#inHand.size > this.readyCount) return false;
+    if (this.isLeaving) return true;
     if (this.destination.status !== 'ACTIVE' || this.isParked) return this.toTell === null;
     if (now - this.#idleSince <= IDLE_MS) return false;
     if (this.throttledUntil() - now > PATIENCE_MS) return true;

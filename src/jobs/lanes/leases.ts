@@ -1,5 +1,6 @@
 import type { PgBoss } from 'pg-boss';
 import type { Logger } from '../../platform/logs.ts';
+import type { Balance } from './balance.ts';
 
 /** Looks for lanes without a ring: those of a dead worker, and those whose NOTIFY was lost. */
 const FETCH_BACKSTOP_MS = 1_000;
@@ -8,6 +9,11 @@ const MOST_LANES = 5_000;
 const HEARTBEAT_MS = 3_000;
 /** Without a renewal for this long the lanes may be somebody else's: nothing is begun. Below pg-boss's 10 s. */
 const LEASE_MS = 8_000;
+/** Lanes that are let go of at once. */
+const MOST_LET_GO = 500;
+/** Who let go of lanes leaves what is queued to others for this long, and keeps what it has until they have told what they took. */
+const LEFT_TO_OTHERS_MS = 2_000;
+const SETTLED_DOWN_MS = 2 * HEARTBEAT_MS;
 
 /** A lane's job, as it is fetched: its data say whose lane it is. */
 export interface LaneJob {
@@ -33,6 +39,10 @@ export interface LeasesOptions<Lane extends HeldLane> {
   readonly held: () => readonly Lane[];
   /** Takes the lanes on; answers the jobs that stand for nothing, which are completed. What throws is fetched again. */
   readonly begin: (jobs: readonly LaneJob[]) => Promise<readonly LaneJob[]>;
+  /** How the lanes are shared with other workers. */
+  readonly balance: Balance;
+  /** Gives back so many lanes, the coldest first, as far as nothing of them is under way. */
+  readonly letGo: (count: number) => void;
   /** After each renewal, with the lanes that are still held. */
   readonly renewed?: (lanes: readonly Lane[]) => Promise<void>;
   /** Work may go on. */
@@ -41,7 +51,8 @@ export interface LeasesOptions<Lane extends HeldLane> {
 
 /**
  * The leases of the lanes of one kind: fetches their jobs when somebody rang and once a second, renews them every 3 s by
- * one statement, and gives them back. A worker that dies leaves them to pg-boss, which hands them out again after 10 s.
+ * one statement, and gives them back. A worker that dies leaves them to pg-boss, which hands them out again after 10 s. One
+ * with well above its share lets the coldest go, and leaves them to those that have less.
  */
 export class Leases<Lane extends HeldLane> {
   readonly #options: LeasesOptions<Lane>;
@@ -49,6 +60,7 @@ export class Leases<Lane extends HeldLane> {
   #fetchAgain = false;
   #renewing: Promise<void> | null = null;
   #renewedAt = 0;
+  #letGoAt = 0;
   #backstop: NodeJS.Timeout | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #isStopped = false;
@@ -64,13 +76,14 @@ export class Leases<Lane extends HeldLane> {
 
   start(): void {
     this.#renewedAt = Date.now();
-    this.#backstop = setInterval(() => this.fetchSoon(), FETCH_BACKSTOP_MS);
+    this.#options.balance.start();
+    this.#backstop = setInterval(() => this.#fetchNow(), FETCH_BACKSTOP_MS);
     this.#heartbeat = setInterval(() => {
       this.#renewing ??= this.#renew().finally(() => {
         this.#renewing = null;
       });
     }, HEARTBEAT_MS);
-    this.fetchSoon();
+    this.#fetchNow();
   }
 
   /** Fetches nothing any more; what is held is still renewed. Resolves when no fetch is under way. */
@@ -86,8 +99,13 @@ export class Leases<Lane extends HeldLane> {
     await this.#renewing;
   }
 
+  /** Somebody rang: whoever has room fetches. What nobody has room for is fetched within a second. */
   fetchSoon(): void {
-    if (this.#isStopped) return;
+    if (this.#options.balance.room(this.#options.held().length) > 0) this.#fetchNow();
+  }
+
+  #fetchNow(): void {
+    if (this.#isStopped || Date.now() - this.#letGoAt < LEFT_TO_OTHERS_MS) return;
     this.#fetchAgain = true;
     this.#fetching ??= this.#fetch().finally(() => {
       this.#fetching = null;
@@ -104,13 +122,14 @@ export class Leases<Lane extends HeldLane> {
   }
 
   async #fetch(): Promise<void> {
-    const { boss, queue, log, held, begin } = this.#options;
+    const { boss, queue, log, held, begin, balance } = this.#options;
     while (this.#fetchAgain && !this.#isStopped && held().length < MOST_LANES) {
       this.#fetchAgain = false;
       try {
-        const jobs = await boss.fetch<LaneJob['data']>(queue, { batchSize: FETCH_BATCH });
+        const batchSize = Math.min(FETCH_BATCH, Math.max(1, balance.room(held().length)));
+        const jobs = await boss.fetch<LaneJob['data']>(queue, { batchSize });
         if (jobs.length === 0) continue;
-        if (jobs.length === FETCH_BATCH) this.#fetchAgain = true;
+        if (jobs.length === batchSize && balance.room(held().length + batchSize) > 0) this.#fetchAgain = true;
         const empty = await begin(jobs);
         if (empty.length > 0) await this.complete(empty.map((job) => ({ job })));
       } catch (error) {
@@ -119,6 +138,17 @@ export class Leases<Lane extends HeldLane> {
         return;
       }
     }
+  }
+
+  #share(): void {
+    const { balance, held, letGo } = this.#options;
+    const count = held().length;
+    balance.tell(count);
+    if (this.#isStopped || Date.now() - this.#letGoAt < SETTLED_DOWN_MS) return;
+    const excess = balance.excess(count);
+    if (excess === 0) return;
+    this.#letGoAt = Date.now();
+    letGo(Math.min(excess, MOST_LET_GO));
   }
 
   /** Renews every lease by one statement, and tells the lost ones. */
@@ -138,6 +168,7 @@ export class Leases<Lane extends HeldLane> {
       }
       this.#renewedAt = startedAt;
       onFresh();
+      this.#share();
     } catch (error) {
       log.warn({ err: error, lanes: lanes.length }, 'could not renew leases');
     }

@@ -11,6 +11,7 @@ import type { Sender } from '../../platform/outbound/sender.ts';
 import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
 import type { SecretBox } from '../../platform/secrets.ts';
 import { DELIVER_QUEUE } from '../boss.ts';
+import { Balance } from './balance.ts';
 import { Bodies } from './bodies.ts';
 import type { BodyCache } from './bodyCache.ts';
 import { Dispatcher } from './dispatcher.ts';
@@ -123,8 +124,13 @@ export class LaneWorker implements LocalLanes {
       queue: DELIVER_QUEUE,
       log: options.log,
       held: () => [...this.#lanes.values()],
+      balance: new Balance({ ...options, queue: DELIVER_QUEUE }),
+      letGo: (count) => this.#letGo(count),
       begin: (jobs) => this.#begin(jobs),
-      renewed: (lanes) => this.#compareVersions(lanes),
+      renewed: (lanes) => {
+        this.#keep(lanes);
+        return this.#compareVersions(lanes);
+      },
       onFresh: () => this.#dispatcher.pump(),
     });
   }
@@ -313,6 +319,23 @@ export class LaneWorker implements LocalLanes {
     if (idle.length > 0 && !this.#isDraining) {
       const giving: Promise<void> = this.#giveUp(idle).finally(() => this.#givingUp.delete(giving));
       this.#givingUp.add(giving);
+    }
+  }
+
+  /** They are given up with the tick that finds nothing of them under way. */
+  #letGo(count: number): void {
+    const coldest = [...this.#lanes.values()]
+      .filter((lane) => !lane.isSlow && !lane.isClosing && !lane.isLost)
+      .sort((a, b) => a.underWay - b.underWay || a.idleSince - b.idleSince);
+    for (const lane of coldest.slice(0, count)) lane.isLeaving = true;
+  }
+
+  /** A lane that couldn't leave until now stays: where one request hangs, the others of its lane must not wait for it. */
+  #keep(lanes: readonly Lane[]): void {
+    for (const lane of lanes) {
+      if (!lane.isLeaving) continue;
+      lane.isLeaving = false;
+      this.#advance(lane);
     }
   }
 
