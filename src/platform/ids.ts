@@ -116,3 +116,7 @@ export const idRangeOf = (ids: readonly string[]): [string, string] => {
   const times = ids.map(idTime);
   return [lowestIdAt(Math.min(...times)), lowestIdAt(Math.max(...times) + 1)];
 };
+
+/** Before every id that there is, and behind. */
+export const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
+export const BEYOND_IDS = 'ffffffff-ffff-ffff-ffff-ffffffffffff';

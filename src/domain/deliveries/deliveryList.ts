@@ -1,5 +1,5 @@
 import type { Sql } from '../../platform/database.ts';
-import { idRangeOf, lowestIdAt } from '../../platform/ids.ts';
+import { BEYOND_IDS, idRangeOf, lowestIdAt, LOWEST_ID } from '../../platform/ids.ts';
 import { WHOLE_TENANT } from '../analytics/grain.ts';
 import { splitTypePatterns } from '../events/typePatterns.ts';
 import type { DeliveryRecord, DeliveryStatus } from './delivery.ts';
@@ -27,8 +27,6 @@ export interface DeliveryPage {
 
 /** Looked through for a filter, of what is open and of what ended, before anything is read by facets. */
 const LOOKED_THROUGH = 200;
-const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
-const BEYOND_IDS = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
 type Owner = 'tenant' | 'webhook';
 

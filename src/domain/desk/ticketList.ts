@@ -1,4 +1,5 @@
 import type { Sql } from '../../platform/database.ts';
+import { BEYOND_IDS, LOWEST_ID } from '../../platform/ids.ts';
 import type { PageRequest } from '../page.ts';
 import { TICKET_STATUSES, isClosing } from './ticketStatus.ts';
 import type { TicketStatus } from './ticketStatus.ts';
@@ -14,7 +15,8 @@ export interface TicketFilter {
 
 /**
  * The ids of at most `limit` + 1 tickets beyond the page's start, in the direction of reading. By client or assignee
- * their own index is read; by status a page of each status, merged, because an index has an order only within one.
+ * their own index is read; by status a page of each status, merged, because an index has an order only within one. Where
+ * nothing narrows whole keys are compared, which no index but the tenant's serves.
  */
 export const ticketIdsOf = async (
   sql: Pick<Sql, 'query'>,
@@ -23,16 +25,29 @@ export const ticketIdsOf = async (
   { limit, from, backward }: PageRequest,
 ): Promise<string[]> => {
   const { where, values, statuses } = conditionOf(tenantId, filter);
+  const direction = backward ? 'asc' : 'desc';
+  if (where.length === 1 && statuses === null) {
+    const [after, before] = backward ? [from ?? LOWEST_ID, BEYOND_IDS] : [LOWEST_ID, from ?? BEYOND_IDS];
+    return idsOf(
+      await sql.query(
+        `select id from ticket where (tenant_id, id) > ($1, $2) and (tenant_id, id) < ($1, $3)
+         order by tenant_id ${direction}, id ${direction} limit $4`,
+        [tenantId, after, before, limit + 1],
+      ),
+    );
+  }
   if (from !== null) where.push(`id ${backward ? '>' : '<'} $${values.push(from)}`);
-  const order = `order by id ${backward ? 'asc' : 'desc'} limit $${values.push(limit + 1)}`;
+  const order = `order by id ${direction} limit $${values.push(limit + 1)}`;
   const select = `select id from ticket where ${where.join(' and ')}`;
   const text =
     statuses === null || filter.clientId !== undefined || filter.assignedTo !== undefined
       ? `${select}${statuses === null ? '' : ` and status = any($${values.push(statuses)}::text[])`} ${order}`
       : `select id from unnest($${values.push(statuses)}::text[]) as wanted(status)
          cross join lateral (${select} and ticket.status = wanted.status ${order}) as page ${order}`;
-  return (await sql.query<{ id: string }>(text, values)).map(({ id }) => id);
+  return idsOf(await sql.query(text, values));
 };
+
+const idsOf = (rows: readonly { readonly id: string }[]): string[] => rows.map(({ id }) => id);
 
 /** Counts as far as `limit`. */
 export const countTickets = async (

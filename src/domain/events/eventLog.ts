@@ -1,5 +1,5 @@
 import type { Sql } from '../../platform/database.ts';
-import { idTime, lowestIdAt } from '../../platform/ids.ts';
+import { BEYOND_IDS, idTime, lowestIdAt, LOWEST_ID } from '../../platform/ids.ts';
 import type { EventRecord } from './event.ts';
 import { splitTypePatterns } from './typePatterns.ts';
 import { COUNT_LIMIT } from '../page.ts';
@@ -65,8 +65,6 @@ export const findEvent = async (sql: Sql, tenantId: string, id: string): Promise
  * of which null does not narrow; $6 and $7 by statement: an entity, most rows.
  */
 const LOOKED_THROUGH = 200;
-const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
-const BEYOND_IDS = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
 const IN_RANGE = `e.id < $2::uuid and e.id >= $3::uuid and not e.is_test`;
 const OF_TENANT = `(e.tenant_id, e.id) < ($1::uuid, $2::uuid) and (e.tenant_id, e.id) >= ($1, $3::uuid) and ${IN_RANGE}`;
