@@ -240,6 +240,34 @@ const later = fc.constantFrom(
   24 * HOUR,
 );
 
+const settles = (result: Result): Command => ({ kind: 'settle', attempts: [{ result, operational: false }] });
+const becomes = (status: WebhookStatus): Command => ({ kind: 'become', status });
+/** Ways that each run goes, whatever else chance brings: disabled by a 410, by time, by a 410 while paused, and paused beyond the time. */
+const ALWAYS: [[number, Command][]][] = [
+  [[[HOUR, settles('gone')]]],
+  [
+    [
+      [HOUR, settles('failure')],
+      [13 * HOUR, settles('failure')],
+      [11 * HOUR, { kind: 'look' }],
+    ],
+  ],
+  [
+    [
+      [HOUR, becomes('PAUSED')],
+      [HOUR, settles('gone')],
+    ],
+  ],
+  [
+    [
+      [HOUR, settles('failure')],
+      [13 * HOUR, settles('failure')],
+      [HOUR, becomes('PAUSED')],
+      [24 * HOUR, { kind: 'look' }],
+    ],
+  ],
+];
+
 describe('a webhook', () => {
   it('goes through ACTIVE, PAUSED and DISABLED as the rules say, whatever happens to it and when', async () => {
     const seen = new Set<string>();
@@ -288,7 +316,7 @@ describe('a webhook', () => {
         // One that is left would come up in the next run's looks.
         await webhooks.delete(tenantId, id);
       }),
-      { numRuns: 150 },
+      { numRuns: 150, examples: ALWAYS },
     );
     expect(seen).toContain('settle ACTIVE DISABLED');
     expect(seen).toContain('look ACTIVE DISABLED');

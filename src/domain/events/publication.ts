@@ -17,7 +17,8 @@ const MOST_AT_ONCE = 50_000;
  * `webhook_subscription_pkey`, one probe per covering pattern for all entities and one for the event's: as a plain join it became, after an ANALYZE that knew one large
  * tenant, a walk through all subscriptions for each event. Ids derive from event and webhook, so that writing again changes
  * nothing. `seq` follows the order of the input. What a paused webhook gets is told as held, unless its lane has not yet told
- * what was there before: then it tells this too. A delivery is as old as its event, in the database's time.
+ * what was there before: then it tells this too, but for what is committed while it tells the last of it, which the feed then
+ * doesn't call held. A delivery is as old as its event, in the database's time.
  *
  * Of more than $7 webhooks the first get theirs here, and those with strict order, because what is published next must not
  * overtake it; a row of `fan_out` says what is left.
