@@ -1,9 +1,21 @@
+import type { EventRecord } from '../events/event.ts';
+
 /** Open deliveries of a webhook that became due, by a commit that is over. */
 export interface Ring {
   readonly tenantId: string;
   readonly webhookId: string;
   /** The earliest `next_at` among them, ms since the epoch: where the lane's holder has to read again from. */
   readonly dueAt: number;
+  /** What was just published, where that is all that this ring is about: the holder need not read it. */
+  readonly fresh?: Fresh;
+}
+
+/** Events that a webhook has its first deliveries of since a moment ago. */
+export interface Fresh {
+  /** Of the webhook, as it was matched. */
+  readonly version: number;
+  /** In the order in which they are to be sent. */
+  readonly events: readonly EventRecord[];
 }
 
 /**

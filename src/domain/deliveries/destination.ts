@@ -29,6 +29,8 @@ export interface Destination {
   readonly isStrict: boolean;
   /** JSONata on the envelope. */
   readonly condition: string | null;
+  /** What of the envelope's data is sent; null is all. */
+  readonly payloadFields: readonly string[] | null;
   /** Static headers, a flat list of names and values. */
   readonly customHeaders: readonly string[];
   /** It was paused until then; ms since the epoch, 0 where it never was. */
@@ -62,6 +64,7 @@ interface DestinationRow {
   readonly rate_limit_per_minute: number | null;
   readonly ordering: 'NONE' | 'STRICT';
   readonly condition: string | null;
+  readonly payload_fields: string[] | null;
   readonly headers: string | null;
   readonly resumed_at: number | null;
   readonly circuit_until: number | null;
@@ -83,7 +86,7 @@ interface DestinationRow {
 const READ_DESTINATIONS = `/*destinations*/
 select l.webhook_id, l.tenant_id, l.webhook_name, epoch_ms(l.held_until) as held_until, w.status, w.version, w.url,
   w.verify_ssl, w.timeout_seconds, w.retry_schedule, w.max_concurrency, w.secret, w.previous_secret,
-  epoch_ms(w.previous_secret_expires_at) as previous_until, w.rate_limit_per_minute, w.ordering, w.condition, w.headers,
+  epoch_ms(w.previous_secret_expires_at) as previous_until, w.rate_limit_per_minute, w.ordering, w.condition, w.payload_fields, w.headers,
   epoch_ms(w.resumed_at) as resumed_at, epoch_ms(l.circuit_until) as circuit_until, h.consecutive_failures,
   epoch_ms(l.limiter_at) as limiter_at, l.held_told_to, l.crashes,
   f.status as forward_status, f.version as forward_version, f.url as forward_url, f.forward_secret,
@@ -142,6 +145,7 @@ const destinationOf = (row: DestinationRow, box: SecretBox): Destination => {
       rateLimit: null,
       isStrict: false,
       condition: null,
+      payloadFields: null,
       customHeaders: [],
       keys: () => [],
     };
@@ -160,6 +164,7 @@ const destinationOf = (row: DestinationRow, box: SecretBox): Destination => {
     rateLimit: row.rate_limit_per_minute === null ? null : rateLimit(row.rate_limit_per_minute),
     isStrict: row.ordering === 'STRICT',
     condition: row.condition,
+    payloadFields: row.payload_fields,
     customHeaders: row.headers === null ? [] : (JSON.parse(decrypt(row.headers, 'headers')) as string[][]).flat(),
     keys: keysOf(
       signingKey(decrypt(row.secret, 'secret')),
@@ -197,6 +202,7 @@ const forwardOf = (row: DestinationRow, box: SecretBox): Omit<Destination, LaneS
     rateLimit: null,
     isStrict: false,
     condition: null,
+    payloadFields: null,
     customHeaders: [],
     keys: canSign
       ? keysOf(

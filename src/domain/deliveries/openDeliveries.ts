@@ -1,4 +1,6 @@
 import type { Sql } from '../../platform/database.ts';
+import { deriveId } from '../../platform/ids.ts';
+import type { EventRecord } from '../events/event.ts';
 import { cancelling } from './cancellation.ts';
 
 /** An open delivery, as a lane reads it ahead. */
@@ -24,6 +26,28 @@ export interface OpenDelivery {
   /** Open for longer than a delivery may be. */
   readonly isExpired: boolean;
 }
+
+/** Of an event that was published just now: as a read would find it. */
+export const freshDelivery = (
+  event: Pick<EventRecord, 'id' | 'type' | 'isTest'>,
+  webhookId: string,
+  payloadFields: readonly string[] | null,
+  dueAt: number,
+): OpenDelivery => ({
+  id: deriveId(event.id, webhookId),
+  eventId: event.id,
+  eventType: event.type,
+  isTest: event.isTest,
+  isForward: false,
+  attempts: 0,
+  cycleAttempts: 0,
+  trigger: 'INITIAL',
+  payloadFields,
+  band: 0,
+  dueAt,
+  retryAt: null,
+  isExpired: false,
+});
 
 /** 0: live work. 1: bulk work, which is taken 1 : 3 beside live work. */
 export type Band = 0 | 1;

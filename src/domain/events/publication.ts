@@ -32,7 +32,7 @@ with input as materialized (
   insert into event (id, tenant_id, type, entity_id, source, hops, occurred_at, published_at, body)
   select id, tenant_id, type, entity_id, source, hops, occurred_at, published_at, body from input
 ), found as (
-  select distinct on (t.n, w.id) t.*, w.id as webhook_id, w.status, w.payload_fields, w.ordering
+  select distinct on (t.n, w.id) t.*, w.id as webhook_id, w.status, w.version, w.payload_fields, w.ordering
   from json_to_recordset($2::json) as t(
     n int, tenant_id uuid, type text, entity_id text, patterns text, first int, last int)
   cross join lateral unnest(string_to_array(t.patterns, ' ')) as covering(pattern)
@@ -77,6 +77,7 @@ with input as materialized (
 )
 select n, tenant_id, count(*)::int as matched, epoch_ms(now()) as due_at,
   coalesce(array_agg(webhook_id::text) filter (where is_written and status = 'ACTIVE'), '{}') as active,
+  coalesce(array_agg(version::int) filter (where is_written and status = 'ACTIVE'), '{}') as versions,
   case when not bool_and(is_written) then pg_notify('hookgraph_fan_out', '')::text end as called
 from matches group by n, tenant_id`;
 
@@ -86,10 +87,11 @@ interface MatchRow {
   readonly matched: number;
   /** Those that may send now: not the paused ones. */
   readonly active: string[];
+  readonly versions: number[];
   readonly due_at: number;
 }
 
-/** What events of one type and entity matched. */
+/** What events of one type and entity matched; the same object for all of them. */
 export interface Match {
   readonly matched: number;
   /** For after the commit. */
@@ -120,9 +122,13 @@ export const writeEvents = async (sql: Sql, records: readonly EventRecord[]): Pr
     Math.min(MOST_WITH_EVENT, Math.floor(MOST_AT_ONCE / records.length)),
   ]);
   const matches = new Map<string, Match>();
-  for (const { n, tenant_id: tenantId, matched, active, due_at: dueAt } of rows) {
-    const match = { matched, rings: active.map((webhookId) => ({ tenantId, webhookId, dueAt })) };
-    for (const place of alike[n]!) matches.set(records[place]!.id, match);
+  for (const { n, tenant_id: tenantId, matched, active, versions, due_at: dueAt } of rows) {
+    const events = alike[n]!.map((place) => records[place]!);
+    const rings = active.map((webhookId, index) => {
+      return { tenantId, webhookId, dueAt, fresh: { version: versions[index]!, events } };
+    });
+    const match = { matched, rings };
+    for (const { id } of events) matches.set(id, match);
   }
   return matches;
 };

@@ -123,13 +123,17 @@ export const createPublisher = ({ database, bell, now, mend, onPublished }: Publ
   };
 
   const commitGroup = async (group: readonly Waiting[]): Promise<void> => {
+    const records = group.flatMap((call) => call.records);
+    let matches: Matches;
     try {
-      const matches = await writeMending(group.flatMap((call) => call.records));
-      for (const call of group) call.resolve(matches);
+      matches = await writeMending(records);
     } catch (error) {
       if (group.length === 1) group[0]!.reject(error);
       else for (const call of group) await commitGroup([call]);
+      return;
     }
+    ring(records, matches);
+    for (const call of group) call.resolve(matches);
   };
 
   const publishPlain = async (records: readonly EventRecord[]): Promise<PublishedEvent[]> => {
@@ -137,7 +141,6 @@ export const createPublisher = ({ database, bell, now, mend, onPublished }: Publ
       waiting.push({ records, resolve, reject });
       if (!committing) void commitWaiting();
     });
-    ring(records, matches);
     return records.map((event) => ({ event, matchedCount: matches.get(event.id)?.matched ?? 0, duplicate: false }));
   };
 

@@ -5,6 +5,7 @@ import {
   readDispatches,
   readDispatchTarget,
 } from '../../domain/inbound/dispatch/openDispatches.ts';
+import type { Ring } from '../../domain/deliveries/bell.ts';
 import type { Dispatch } from '../../domain/inbound/dispatch/dispatch.ts';
 import type { Database } from '../../platform/database.ts';
 import type { Logger } from '../../platform/logs.ts';
@@ -101,7 +102,7 @@ export class DispatchWorker implements LocalLanes {
     await this.#options.bell.flush();
   }
 
-  heed(webhookId: string): boolean {
+  heed({ webhookId }: Pick<Ring, 'webhookId'>): boolean {
     const lane = this.#lanes.get(webhookId);
     if (!lane || lane.isClosing || lane.isLost || this.#isDraining || !this.#leases.areFresh) return false;
     lane.hasRung = true;
@@ -118,12 +119,12 @@ export class DispatchWorker implements LocalLanes {
 
   #heard(payload: string): void {
     if (payload === '') this.fetchSoon();
-    else for (const [webhookId] of JSON.parse(payload) as RingPayload) this.heed(webhookId);
+    else for (const [webhookId] of JSON.parse(payload) as RingPayload) this.heed({ webhookId });
   }
 
   #afterGap(): void {
     this.fetchSoon();
-    for (const webhookId of this.#lanes.keys()) this.heed(webhookId);
+    for (const webhookId of this.#lanes.keys()) this.heed({ webhookId });
   }
 
   #begin(jobs: readonly LaneJob[]): LaneJob[] {

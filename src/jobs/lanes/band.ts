@@ -9,6 +9,8 @@ const MOST_READ = 200;
 const FIRST_READ = 32;
 /** How often a band is read from the very start, for what became visible out of order and was never rung. */
 const START_READ_MS = 60_000;
+/** After a read that found nothing more, what is published is taken in hand unread for so long. */
+const CAUGHT_UP_MS = 1_000;
 
 /**
  * What a lane has read ahead of one band, and up to where. The cursor only goes forward over what was read, except when a
@@ -26,6 +28,7 @@ export class LaneBand {
   #highWaterMs = 0;
   #rungAt: number | null = null;
   #isExhausted = false;
+  #readAt = Number.NEGATIVE_INFINITY;
   #startReadAt: number;
 
   constructor(band: Band, now: number) {
@@ -39,8 +42,25 @@ export class LaneBand {
   }
 
   wantsRead(now: number): boolean {
-    if (this.ready.length >= REFILL_BELOW) return false;
+    return this.ready.length < REFILL_BELOW && this.#mayBeDue(now);
+  }
+
+  #mayBeDue(now: number): boolean {
     return !this.#isExhausted || this.#rungAt !== null || this.wakeAt <= now || now - this.#startReadAt > START_READ_MS;
+  }
+
+  /**
+   * All that is due has been read, so that what was published just now is the next. Believed for a second only: what a
+   * holder before left to be retried is due without a ring.
+   */
+  isCaughtUp(now: number): boolean {
+    return this.ready.length < REFILL_BELOW && !this.#mayBeDue(now) && now - this.#readAt < CAUGHT_UP_MS;
+  }
+
+  /** Takes in hand what is due at `dueAt` and was not read: the cursor stays, so that reads have to leave it out. */
+  accept(entry: ReadyDelivery): void {
+    this.ready.push(entry);
+    this.#highWaterMs = Math.max(this.#highWaterMs, Math.floor(entry.delivery.dueAt) + 1);
   }
 
   /** Nothing is due before `wakeAt`, as far as anybody told. */
@@ -58,6 +78,7 @@ export class LaneBand {
       this.#moveTo(laneCursorAt(before), before);
     }
     this.#rungAt = null;
+    this.#readAt = now;
     if (this.wakeAt <= now) this.wakeAt = Number.POSITIVE_INFINITY;
     return {
       cursor: this.#cursor,

@@ -41,14 +41,23 @@ export class Bodies {
     const ready: ReadyDelivery[] = [];
     for (const delivery of deliveries) {
       const whole = (delivery.isForward ? read : bodies).get(delivery.eventId);
-      if (!whole) continue;
-      const body = delivery.payloadFields
-        ? Buffer.from(bodyFor(whole.body.toString(), delivery.payloadFields))
-        : whole.body;
-      this.#bytes += body.length;
-      ready.push({ ...whole, delivery, body, envelope: whole.body });
+      if (whole) ready.push(this.#ready(delivery, whole));
     }
     return ready;
+  }
+
+  /** A delivery with what it sends; null where that isn't known here, or memory is short. */
+  attachKnown(delivery: OpenDelivery): ReadyDelivery | null {
+    const whole = this.#cache.get(delivery.eventId);
+    return whole && this.bytesFree > 0 ? this.#ready(delivery, whole) : null;
+  }
+
+  #ready(delivery: OpenDelivery, whole: CachedBody): ReadyDelivery {
+    const body = delivery.payloadFields
+      ? Buffer.from(bodyFor(whole.body.toString(), delivery.payloadFields))
+      : whole.body;
+    this.#bytes += body.length;
+    return { ...whole, delivery, body, envelope: whole.body };
   }
 
   /** From the cache, from a read that another lane has under way (one event wakes many lanes), or read. */

@@ -221,6 +221,27 @@ export class Lane {
     if (this.destination.isStrict && head) this.waitForHead(head);
   }
 
+  /**
+   * Whether what was just published, as matched by this version of the webhook, may be taken in hand without a read: it is
+   * the next, and is sent as it is.
+   */
+  takesFresh(version: number, now: number): boolean {
+    const { destination } = this;
+    return (
+      version === destination.version &&
+      destination.condition === null &&
+      !destination.isStrict &&
+      !this.isReading &&
+      this.isGateOpen() &&
+      this.bands[0].isCaughtUp(now)
+    );
+  }
+
+  takeFresh(entry: ReadyDelivery): void {
+    this.#inHand.add(entry.delivery.id);
+    this.bands[0].accept(entry);
+  }
+
   /** Taken in hand to be settled without being sent. */
   hold(deliveryId: string): void {
     this.#inHand.add(deliveryId);

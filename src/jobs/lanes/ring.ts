@@ -7,7 +7,7 @@ import type { Logger } from '../../platform/logs.ts';
 /** A lane's holder in this process, if there is one: rung without a detour through the database. */
 export interface LocalLanes {
   /** False where this process doesn't hold the lane (any more): then the ring goes to everybody. */
-  heed(webhookId: string, dueAt: number): boolean;
+  heed(ring: Ring): boolean;
   /** Lanes were queued: somebody should fetch. */
   fetchSoon(): void;
   reconfigure(webhookId: string): void;
@@ -65,9 +65,10 @@ export class Bell implements LaneBell {
 
   ring(rings: readonly Ring[]): void {
     for (const ring of rings) {
-      if (this.#local?.heed(ring.webhookId, ring.dueAt)) continue;
-      const present = this.#pending.get(ring.webhookId);
-      if (!present || present.dueAt > ring.dueAt) this.#pending.set(ring.webhookId, ring);
+      if (this.#local?.heed(ring)) continue;
+      const { tenantId, webhookId, dueAt } = ring;
+      const present = this.#pending.get(webhookId);
+      if (!present || present.dueAt > dueAt) this.#pending.set(webhookId, { tenantId, webhookId, dueAt });
     }
     if (this.#pending.size > 0) this.#sending ??= this.#send();
   }

@@ -1,7 +1,14 @@
 import type { PgBoss } from 'pg-boss';
 import { readDestinations, readVersions } from '../../domain/deliveries/destination.ts';
 import type { Destination } from '../../domain/deliveries/destination.ts';
-import { beginLanes, forgiveLane, lanesWithWork, parkLanes } from '../../domain/deliveries/openDeliveries.ts';
+import type { Fresh, Ring } from '../../domain/deliveries/bell.ts';
+import {
+  beginLanes,
+  forgiveLane,
+  freshDelivery,
+  lanesWithWork,
+  parkLanes,
+} from '../../domain/deliveries/openDeliveries.ts';
 import type { Settled, Settlement } from '../../domain/deliveries/settlement.ts';
 import type { Database } from '../../platform/database.ts';
 import type { Logger } from '../../platform/logs.ts';
@@ -183,12 +190,24 @@ export class LaneWorker implements LocalLanes {
     await this.#options.bell.flush();
   }
 
-  heed(webhookId: string, dueAt: number): boolean {
+  heed({ webhookId, dueAt, fresh }: Omit<Ring, 'tenantId'>): boolean {
     const lane = this.#lanes.get(webhookId);
     if (!lane || lane.isClosing || lane.isLost || this.#isDraining || !this.#leases.areFresh) return false;
-    lane.heed(dueAt);
+    if (!fresh || !this.#takeFresh(lane, fresh, dueAt)) lane.heed(dueAt);
     this.#advance(lane);
     return true;
+  }
+
+  /** What this process has just published is sent without a read; false where some of it has to be read. */
+  #takeFresh(lane: Lane, { version, events }: Fresh, dueAt: number): boolean {
+    const now = Date.now();
+    return events.every((event) => {
+      if (!lane.takesFresh(version, now)) return false;
+      const delivery = freshDelivery(event, lane.webhookId, lane.destination.payloadFields, dueAt);
+      const entry = this.#bodies.attachKnown(delivery);
+      if (entry) lane.takeFresh(entry);
+      return entry !== null;
+    });
   }
 
   reconfigure(webhookId: string): void {
@@ -209,7 +228,7 @@ export class LaneWorker implements LocalLanes {
       this.fetchSoon();
       return;
     }
-    for (const [webhookId, dueAt] of JSON.parse(payload) as RingPayload) this.heed(webhookId, dueAt);
+    for (const [webhookId, dueAt] of JSON.parse(payload) as RingPayload) this.heed({ webhookId, dueAt });
   }
 
   /** Notifications may have been lost: look for work, and at the configuration of every lane. */
