@@ -22,23 +22,32 @@ const drainRate = async (stage: Stage, program: ProgramProcess, ids: readonly st
   return (EVENTS * ids.length * SECOND) / (Date.now() - startedAt);
 };
 
-/** 20 events a second, one call each, for `seconds`. */
-const trickle = async (
-  stage: Stage,
-  program: ProgramProcess,
-  seconds: number,
-): Promise<{ p50: number; p99: number }> => {
+/** Milliseconds. */
+interface Latency {
+  readonly p50: number;
+  readonly p99: number;
+  /** Of a commit of one row in between, as slow as the disk was then. */
+  readonly commitP99: number;
+}
+
+/** 20 events a second, one call each, for `seconds`; and as often a commit of one row by somebody else. */
+const trickle = async (stage: Stage, program: ProgramProcess, seconds: number): Promise<Latency> => {
   await stage.publishOne(program);
   await sleep(SECOND);
   await stage.received();
   const sent: Promise<void>[] = [];
+  const commits: Promise<number>[] = [];
   for (let n = 0; n < seconds * 20; n++) {
     sent.push(stage.publishOne(program));
-    await sleep(SECOND / 20);
+    await sleep(SECOND / 40);
+    commits.push(stage.commitOne());
+    await sleep(SECOND / 40);
   }
   await Promise.all(sent);
+  const took = (await Promise.all(commits)).sort((a, b) => a - b);
   await sleep(SECOND / 2);
-  return stage.received();
+  const { p50, p99 } = await stage.received();
+  return { p50, p99, commitP99: took[Math.floor(took.length * 0.99)]! };
 };
 
 /** Publish → receive → recorded, beside a bare POST loop to the same receiver in the same run. */
@@ -80,8 +89,10 @@ const delivery = async (stage: Stage): Promise<Figure[]> => {
     { name: 'delivered while publishing, to the bare loop', value: both / bare, unit: 'ratio', atLeast: 0.22 },
     { name: 'publish call to receiver, 20 events/s, p50', value: one.p50, unit: 'ms', atMost: 10 },
     { name: 'publish call to receiver, 20 events/s, p99', value: one.p99, unit: 'ms', atMost: 40 },
+    { name: 'a commit of one row meanwhile, p99', value: one.commitP99, unit: 'ms' },
     { name: 'the same with two workers, p50', value: two.p50, unit: 'ms', atMost: 10 },
     { name: 'the same with two workers, p99', value: two.p99, unit: 'ms', atMost: 40 },
+    { name: 'a commit of one row meanwhile, p99', value: two.commitP99, unit: 'ms' },
   ];
 };
 

@@ -63,6 +63,7 @@ export class Stage {
     const postgres = await startEmbeddedPostgres({ dataDir, log: { info: () => undefined, warn: progress } });
     const sql = new Client({ connectionString: postgres.url });
     await sql.connect();
+    await sql.query(`create table bench_commit (at timestamptz not null default now())`);
     const receiver = fork(new URL('receiver.ts', import.meta.url));
     const { port } = await message<{ port: number }>(receiver);
     return new Stage(postgres.url, sql, receiver, port, async () => {
@@ -205,6 +206,13 @@ export class Stage {
       `mutation ($input: EventInput!) { eventPublish(input: $input) { ... on EventPublishSuccess { matchedCount } } }`,
       { input: { type: EVENT_TYPE, data: { ts: performance.timeOrigin + performance.now(), text: FILLING } } },
     );
+  }
+
+  /** Commits one row; resolves with how many ms that took. */
+  async commitOne(): Promise<number> {
+    const startedAt = performance.now();
+    await this.sql.query(`insert into bench_commit default values`);
+    return performance.now() - startedAt;
   }
 
   async registerTypes(program: ProgramProcess, names: readonly string[]): Promise<void> {
