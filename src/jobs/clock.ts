@@ -12,6 +12,7 @@ import {
   removeLanes,
 } from '../domain/deliveries/openDeliveries.ts';
 import type { Database, Sql } from '../platform/database.ts';
+import { LOWEST_ID } from '../platform/ids.ts';
 import type { Logger } from '../platform/logs.ts';
 import type { Bell } from './lanes/ring.ts';
 
@@ -21,7 +22,6 @@ const LATE_MS = 60_000;
 const MOST_LANES_A_TICK = 5_000;
 const EVERYTHING_EVERY_MS = 60_000;
 const CLOCK_LOCK = 4_017_003;
-const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 
 /**
  * Queues lanes whose time has come: those given up until a moment (`lane.next_due_at`), those with something recently
@@ -102,14 +102,14 @@ export class Clock {
   }
 
   async #ringEverything(): Promise<void> {
-    for (let after = FIRST_ID; !this.#isStopped;) {
+    for (let after = LOWEST_ID; !this.#isStopped;) {
       const slice = await laneSlice(this.#database.sql, after);
       if (slice.length === 0) break;
       after = slice.at(-1)!;
       const lanes = await lanesWithWork(this.#database.sql, slice);
       if (lanes.length > 0) await this.#bell.queue(lanes.map(ringOf));
     }
-    for (let after = FIRST_ID; !this.#isStopped;) {
+    for (let after = LOWEST_ID; !this.#isStopped;) {
       const slice = await openDispatchSlice(this.#database.sql, after);
       if (slice.length === 0) return;
       after = slice.at(-1)!;

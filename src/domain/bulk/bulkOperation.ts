@@ -39,8 +39,6 @@ export interface BulkWork extends BulkOperation {
   readonly tries: number;
 }
 
-export const FIRST_ID = '00000000-0000-0000-0000-000000000000';
-
 export interface BulkRow {
   readonly id: string;
   readonly tenant_id: string;

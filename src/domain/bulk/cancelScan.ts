@@ -1,7 +1,7 @@
+import { LOWEST_ID } from '../../platform/ids.ts';
 import { cancelling } from '../deliveries/cancellation.ts';
 import { OPEN_FROM, OPEN_STATUS } from '../deliveries/history.ts';
 import type { DeliveryListFilter } from '../deliveries/history.ts';
-import { FIRST_ID } from './bulkOperation.ts';
 import type { BulkWork } from './bulkOperation.ts';
 import { walkDeliveries } from './scan.ts';
 import type { Scan } from './scan.ts';
@@ -15,7 +15,7 @@ const MOST_SCANNED = 5_000;
  * a deadlock.
  */
 export const cancelScan = (operation: BulkWork, filter: DeliveryListFilter): Scan => {
-  const { values, checks, where, order } = walkDeliveries(operation, filter, FIRST_ID);
+  const { values, checks, where, order } = walkDeliveries(operation, filter, LOWEST_ID);
   checks.push(`d.created_at <= from_epoch_ms($${values.push(operation.startedAt.getTime())})`);
   if (filter.status) checks.push(`${OPEN_STATUS} = any($${values.push(filter.status)}::text[])`);
   return {

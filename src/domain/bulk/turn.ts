@@ -1,6 +1,7 @@
 import type { Sql } from '../../platform/database.ts';
+import { LOWEST_ID } from '../../platform/ids.ts';
 import { lowestReopenableId } from '../deliveries/reopening.ts';
-import { BULK_COLUMNS, FIRST_ID, operationOf, workOf } from './bulkOperation.ts';
+import { BULK_COLUMNS, operationOf, workOf } from './bulkOperation.ts';
 import type { BulkOperation, BulkRow, BulkWork } from './bulkOperation.ts';
 import { runSlice } from './slice.ts';
 import type { Slice } from './slice.ts';
@@ -22,7 +23,7 @@ export const afterSlice = (work: BulkState, slice: Slice): BulkState => {
   if (!work.isCounted) {
     const total = work.total + slice.counted;
     if (slice.scannedTo !== null) return { ...work, total, scanAfter: slice.scannedTo };
-    return { ...work, total, isCounted: true, scanAfter: FIRST_ID, status: total === 0 ? 'COMPLETED' : 'RUNNING' };
+    return { ...work, total, isCounted: true, scanAfter: LOWEST_ID, status: total === 0 ? 'COMPLETED' : 'RUNNING' };
   }
   const succeeded = work.succeeded + slice.succeeded;
   const failed = work.failed + slice.failed;

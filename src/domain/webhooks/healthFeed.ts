@@ -1,5 +1,6 @@
 import type { Database, Sql } from '../../platform/database.ts';
 import { endable } from '../../platform/endable.ts';
+import { LOWEST_ID } from '../../platform/ids.ts';
 import type { Logger } from '../../platform/logs.ts';
 import type { Notifications } from '../../platform/notifications.ts';
 import type { Webhook } from './webhook.ts';
@@ -28,7 +29,6 @@ const MOST_WAITING = 10_000;
 /** How much older than the last notification a change can be that was not heard of: gathering, clocks, slow commits. */
 const LATE_MS = 60_000;
 const PAGE = 100;
-const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 
 /**
  * Tells subscribers, in whatever process they are, that the health of a webhook changed. Whoever changes it calls `tell`
@@ -160,7 +160,7 @@ export class HealthFeed {
   }
 
   async *#changedSince(tenantId: string, since: number): AsyncGenerator<Webhook, void, void> {
-    for (let after = FIRST_ID; ;) {
+    for (let after = LOWEST_ID; ;) {
       const ids = await changedSince(this.#options.database.sql, tenantId, since, after);
       for (const id of ids) {
         const webhook = await this.#options.find(tenantId, id);
