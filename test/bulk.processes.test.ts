@@ -1,38 +1,21 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { bulkOf, followOperation } from './harness/bulk.ts';
 import type { Operation } from './harness/bulk.ts';
-import { createTestDatabase } from './harness/database.ts';
-import type { TestDatabase } from './harness/database.ts';
-import { spawnProgram, startTestProgram, until } from './harness/program.ts';
+import { until } from './harness/program.ts';
 import type { ProgramProcess, TestProgram } from './harness/program.ts';
-import { startReceiver } from './harness/receiver.ts';
-import type { Receiver } from './harness/receiver.ts';
+import { usePrograms } from './harness/programs.ts';
 import { tenantOf } from './harness/tenant.ts';
 
 const COUNT = 5_000;
 
-let database: TestDatabase;
-let receiver: Receiver;
+const scene = usePrograms();
 let api: TestProgram;
-const running: { stop(): Promise<void> }[] = [];
 
 beforeEach(async () => {
-  database = await createTestDatabase();
-  receiver = await startReceiver();
-  api = await startTestProgram(database.url, { HOOKGRAPH_ROLES: 'api' });
-  running.push(api);
-});
-afterEach(async () => {
-  for (const program of running.splice(0).reverse()) await program.stop();
-  await receiver.close();
-  await database.drop();
+  api = await scene.start({ HOOKGRAPH_ROLES: 'api' });
 });
 
-const worker = async (): Promise<ProgramProcess> => {
-  const program = await spawnProgram(database.url, { HOOKGRAPH_ROLES: 'worker' });
-  running.push(program);
-  return program;
-};
+const worker = (): Promise<ProgramProcess> => scene.spawn({ HOOKGRAPH_ROLES: 'worker' });
 
 /** Events that no webhook wanted, and a paused webhook that wants them now. */
 const webhookThatMissed = async (): Promise<string> => {
@@ -42,7 +25,7 @@ const webhookThatMissed = async (): Promise<string> => {
       Array.from({ length: 1_000 }, (_, n) => ({ type: 'ticket.created', data: { n: at + n } })),
     );
   }
-  const { id } = await tenant.createWebhook(receiver.url, ['ticket.created']);
+  const { id } = await tenant.createWebhook(scene.receiver.url, ['ticket.created']);
   await tenant.update(id, { status: 'PAUSED' });
   return id;
 };
@@ -87,15 +70,15 @@ describe('an operation on many deliveries', () => {
     expect(await bulk.ended(started, 40_000)).toMatchObject({ status: 'COMPLETED', succeeded: COUNT });
     expect(await held()).toBe(COUNT);
     await tenantOf(api).update(id, { isActive: true });
-    await until('all at the receiver', () => receiver.requests.length >= COUNT, 60_000);
-    expect(new Set(receiver.requests.map(({ body }) => JSON.parse(body).data.n)).size).toBe(COUNT);
-    expect(receiver.requests).toHaveLength(COUNT);
+    await until('all at the receiver', () => scene.receiver.requests.length >= COUNT, 60_000);
+    expect(new Set(scene.receiver.requests.map(({ body }) => JSON.parse(body).data.n)).size).toBe(COUNT);
+    expect(scene.receiver.requests).toHaveLength(COUNT);
   }, 120_000);
 
   it('is refused while twenty of the tenant run already, and for nobody else', async () => {
     const tenant = tenantOf(api);
     await tenant.publish('ticket.created');
-    const { id } = await tenant.createWebhook(receiver.url, ['ticket.created']);
+    const { id } = await tenant.createWebhook(scene.receiver.url, ['ticket.created']);
     const bulk = bulkOf(tenant);
     const started: Operation[] = [];
     for (let n = 0; n < 20; n++) started.push(await bulk.recover(id, new Date(0)));
@@ -106,13 +89,13 @@ describe('an operation on many deliveries', () => {
     );
     const other = tenantOf(api, tenantCreate.secret);
     await other.publish('ticket.created');
-    const theirs = await other.createWebhook(receiver.url, ['ticket.created']);
+    const theirs = await other.createWebhook(scene.receiver.url, ['ticket.created']);
     expect(await bulkOf(other).recover(theirs.id, new Date(0))).toMatchObject({ status: 'RUNNING', total: 1 });
     await bulk.callOff(started[0]!.id);
     expect(await bulk.recover(id, new Date(0))).toMatchObject({ status: 'RUNNING' });
     await worker();
     const ended = await Promise.all(started.map((operation) => bulk.ended(operation, 30_000)));
     expect(ended.reduce((sum, { succeeded }) => sum + succeeded, 0)).toBeLessThanOrEqual(1);
-    await until('once for each tenant', () => receiver.requests.length === 2);
+    await until('once for each tenant', () => scene.receiver.requests.length === 2);
   }, 60_000);
 });

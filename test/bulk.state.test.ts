@@ -1,15 +1,16 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FIRST_ID, parametersOf, workOf } from '../src/domain/bulk/bulkOperation.ts';
+import { parametersOf, workOf } from '../src/domain/bulk/bulkOperation.ts';
 import type { BulkRow, BulkTask } from '../src/domain/bulk/bulkOperation.ts';
 import type { Slice } from '../src/domain/bulk/slice.ts';
 import { afterSlice } from '../src/domain/bulk/turn.ts';
 import type { BulkState } from '../src/domain/bulk/turn.ts';
+import { LOWEST_ID } from '../src/platform/ids.ts';
 
 const START: BulkState = {
   status: 'RUNNING',
   isCounted: false,
-  scanAfter: FIRST_ID,
+  scanAfter: LOWEST_ID,
   total: 0,
   succeeded: 0,
   failed: 0,
@@ -55,7 +56,7 @@ describe('an operation, slice by slice,', () => {
         const after = afterSlice({ ...START, isCounted, scanAfter: at, total: 1 }, { ...next, obstacle: null });
         if (next.scannedTo !== null) expect(after).toMatchObject({ isCounted, scanAfter: next.scannedTo });
         else if (isCounted) expect(after.status).toBe('COMPLETED');
-        else expect(after).toMatchObject({ status: 'RUNNING', isCounted: true, scanAfter: FIRST_ID });
+        else expect(after).toMatchObject({ status: 'RUNNING', isCounted: true, scanAfter: LOWEST_ID });
       }),
     );
   });
@@ -80,11 +81,11 @@ describe('an operation, slice by slice,', () => {
       fc.record({ kind: fc.constant('RECOVER' as const), webhookId: id, since: date }),
     );
     const row: Omit<BulkRow, 'kind' | 'parameters'> = {
-      id: FIRST_ID,
-      tenant_id: FIRST_ID,
+      id: LOWEST_ID,
+      tenant_id: LOWEST_ID,
       status: 'RUNNING',
       is_counted: false,
-      scan_after: FIRST_ID,
+      scan_after: LOWEST_ID,
       total: 0,
       succeeded: 0,
       failed: 0,

@@ -1,12 +1,10 @@
 // oxlint-disable typescript/no-explicit-any -- answers are whatever the queries ask for
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { bulkOf } from './harness/bulk.ts';
-import { createTestDatabase, runSql, selectSql } from './harness/database.ts';
-import type { TestDatabase } from './harness/database.ts';
-import { spawnProgram, startTestProgram, until } from './harness/program.ts';
+import { runSql, selectSql } from './harness/database.ts';
+import { spawnProgram, until } from './harness/program.ts';
 import type { TestProgram } from './harness/program.ts';
-import { startReceiver } from './harness/receiver.ts';
-import type { Receiver } from './harness/receiver.ts';
+import { usePrograms } from './harness/programs.ts';
 import { tenantOf } from './harness/tenant.ts';
 import type { TestTenant } from './harness/tenant.ts';
 
@@ -16,25 +14,9 @@ const WAIT_MS = 60_000;
 /** The secrets of copied webhooks can't be opened, and workers say so of each. */
 const SILENT = { HOOKGRAPH_LOG_LEVEL: 'silent' };
 
-let database: TestDatabase;
-let receiver: Receiver;
-const running: { stop(): Promise<void> }[] = [];
+const scene = usePrograms();
 
-beforeEach(async () => {
-  database = await createTestDatabase();
-  receiver = await startReceiver();
-});
-afterEach(async () => {
-  for (const program of running.splice(0).reverse()) await program.stop();
-  await receiver.close();
-  await database.drop();
-});
-
-const start = async (roles: string): Promise<TestProgram> => {
-  const program = await startTestProgram(database.url, { HOOKGRAPH_ROLES: roles, ...SILENT });
-  running.push(program);
-  return program;
-};
+const start = (roles: string): Promise<TestProgram> => scene.start({ HOOKGRAPH_ROLES: roles, ...SILENT });
 
 /** So many webhooks for the type that are paused, so that what they get is open and stays so. */
 const createPaused = async ({
@@ -46,11 +28,11 @@ const createPaused = async ({
   count: number;
   type?: string;
 }): Promise<void> => {
-  const { id } = await tenant.createWebhook(receiver.url, [type]);
+  const { id } = await tenant.createWebhook(scene.receiver.url, [type]);
   await tenant.update(id, { status: 'PAUSED' });
-  const [{ uuid }] = await selectSql(database.url, `select id as uuid from webhook order by id desc limit 1`);
+  const [{ uuid }] = await selectSql(scene.database.url, `select id as uuid from webhook order by id desc limit 1`);
   await runSql(
-    database.url,
+    scene.database.url,
     `with made as (
        insert into webhook select (jsonb_populate_record(w, jsonb_build_object('id',
          overlay(w.id::text placing lpad(to_hex(n), 8, '0') from 29)))).*
@@ -68,27 +50,27 @@ const createPaused = async ({
 const counts = async (): Promise<{ open: number; webhooks: number; unfinished: number }> =>
   (
     await selectSql(
-      database.url,
+      scene.database.url,
       `select count(*)::int as open, count(distinct webhook_id)::int as webhooks,
          (select count(*)::int from fan_out) as unfinished from delivery_open`,
     )
   )[0];
 const fannedOut = (): Promise<boolean> => until('the fan-out', async () => (await counts()).unfinished === 0, WAIT_MS);
 const received = (path: string): any[] =>
-  receiver.requests.filter((request) => request.path === path).map(({ body }) => JSON.parse(body));
+  scene.receiver.requests.filter((request) => request.path === path).map(({ body }) => JSON.parse(body));
 
 describe('an event for more webhooks than are written with it', () => {
   it('is answered with all that match, and reaches each of them once: the last ones later', async () => {
     const tenant = tenantOf(await start('api'));
     await createPaused({ tenant, count: MANY });
-    const last = await tenant.createWebhook(`${receiver.url}/last`, [TYPE, 'ticket.*']);
+    const last = await tenant.createWebhook(`${scene.receiver.url}/last`, [TYPE, 'ticket.*']);
     const published = await tenant.publish(TYPE, { n: 1 }, { idempotencyKey: 'once' });
     expect(published).toMatchObject({ matchedCount: MANY + 1, duplicate: false });
     expect(await counts()).toEqual({ open: 5_000, webhooks: 5_000, unfinished: 1 });
     const again = await tenant.publish(TYPE, { n: 1 }, { idempotencyKey: 'once' });
     expect(again).toMatchObject({ matchedCount: MANY + 1, duplicate: true });
 
-    await tenant.createWebhook(`${receiver.url}/too-late`, [TYPE]);
+    await tenant.createWebhook(`${scene.receiver.url}/too-late`, [TYPE]);
     await start('worker');
     await tenant.reached(last.id, 'DELIVERED');
     await fannedOut();
@@ -100,11 +82,11 @@ describe('an event for more webhooks than are written with it', () => {
   it('comes to each once though the worker that fans it out is killed, and the next one too', async () => {
     const tenant = tenantOf(await start('api'));
     await createPaused({ tenant, count: 30_000 });
-    const last = await tenant.createWebhook(receiver.url, [TYPE]);
+    const last = await tenant.createWebhook(scene.receiver.url, [TYPE]);
     await tenant.publish(TYPE);
     let open = 5_000;
     for (let kills = 0; kills < 2; kills++) {
-      const victim = await spawnProgram(database.url, { HOOKGRAPH_ROLES: 'worker', ...SILENT });
+      const victim = await spawnProgram(scene.database.url, { HOOKGRAPH_ROLES: 'worker', ...SILENT });
       await until('a slice more', async () => (await counts()).open > open, WAIT_MS);
       victim.child.kill('SIGKILL');
       await victim.ended;
@@ -114,15 +96,15 @@ describe('an event for more webhooks than are written with it', () => {
     await tenant.reached(last.id, 'DELIVERED');
     await fannedOut();
     expect(await counts()).toEqual({ open: 30_000, webhooks: 30_000, unfinished: 0 });
-    expect(receiver.requests).toHaveLength(1);
+    expect(scene.receiver.requests).toHaveLength(1);
   }, 120_000);
 
   it('is not overtaken where strict order is asked for, and not given twice to those that recover meanwhile', async () => {
     const tenant = tenantOf(await start('api'));
     await createPaused({ tenant, count: 6_000 });
-    const strict = await tenant.createWebhook(`${receiver.url}/strict`, ['ticket.*'], { ordering: 'STRICT' });
-    const loose = await tenant.createWebhook(`${receiver.url}/loose`, ['ticket.*']);
-    const disabled = await tenant.createWebhook(`${receiver.url}/disabled`, ['ticket.*']);
+    const strict = await tenant.createWebhook(`${scene.receiver.url}/strict`, ['ticket.*'], { ordering: 'STRICT' });
+    const loose = await tenant.createWebhook(`${scene.receiver.url}/loose`, ['ticket.*']);
+    const disabled = await tenant.createWebhook(`${scene.receiver.url}/disabled`, ['ticket.*']);
     const since = new Date(Date.now() - 60_000).toISOString();
     for (let n = 0; n < 10; n++) await tenant.publish(n % 5 === 0 ? TYPE : 'ticket.closed', { n });
     expect((await counts()).unfinished).toBe(2);

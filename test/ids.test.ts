@@ -1,24 +1,11 @@
 import * as fc from 'fast-check';
 import { TypeID } from 'typeid-js';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { schema } from '../mikro-orm.config.ts';
-import { openDatabase } from '../src/platform/database.ts';
-import type { Database } from '../src/platform/database.ts';
+import { expect, it } from 'vitest';
 import { decodeId, deriveId, encodeId, ID_PREFIXES, idTime, lowestIdAt, newId } from '../src/platform/ids.ts';
 import type { IdKind } from '../src/platform/ids.ts';
-import { createTestDatabase } from './harness/database.ts';
+import { useDatabase } from './harness/ownDatabase.ts';
 
-let own: Awaited<ReturnType<typeof createTestDatabase>>;
-let database: Database;
-
-beforeAll(async () => {
-  own = await createTestDatabase();
-  database = await openDatabase({ url: own.url, poolSize: 1, schema });
-});
-afterAll(async () => {
-  await database.close();
-  await own.drop();
-});
+const own = useDatabase(1);
 
 const kind = fc.constantFrom(...(Object.keys(ID_PREFIXES) as IdKind[]));
 
@@ -51,7 +38,7 @@ it('makes ascending ids of this moment', () => {
 it('derives the same id in SQL, with the base’s millisecond, as a UUIDv7', async () => {
   await fc.assert(
     fc.asyncProperty(fc.uuid(), fc.oneof(fc.uuid(), fc.nat().map(String)), async (base, salt) => {
-      const [row] = await database.sql.query<{ id: string }>(`select derive_id($1, $2) as id`, [base, salt]);
+      const [row] = await own.database.sql.query<{ id: string }>(`select derive_id($1, $2) as id`, [base, salt]);
       expect(deriveId(base, salt)).toBe(row!.id);
       expect(row!.id.slice(0, 13)).toBe(base.slice(0, 13));
       expect(row!.id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);

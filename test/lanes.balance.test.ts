@@ -1,38 +1,19 @@
 import * as fc from 'fast-check';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { excessOf, roomOf } from '../src/jobs/lanes/balance.ts';
-import { createTestDatabase } from './harness/database.ts';
-import type { TestDatabase } from './harness/database.ts';
 import { inboundOf, post } from './harness/inbound.ts';
-import { startTestProgram, until } from './harness/program.ts';
+import { until } from './harness/program.ts';
 import type { TestProgram } from './harness/program.ts';
-import { startReceiver } from './harness/receiver.ts';
-import type { Receiver } from './harness/receiver.ts';
+import { usePrograms } from './harness/programs.ts';
 import { tenantOf } from './harness/tenant.ts';
 
 const LANES = 30;
 const EVENTS = 400;
 const WAIT_MS = 60_000;
 
-let database: TestDatabase;
-let receiver: Receiver;
-const running: TestProgram[] = [];
+const scene = usePrograms();
 
-beforeEach(async () => {
-  database = await createTestDatabase();
-  receiver = await startReceiver();
-});
-afterEach(async () => {
-  for (const program of running.splice(0).reverse()) await program.stop();
-  await receiver.close();
-  await database.drop();
-});
-
-const start = async (roles: string): Promise<TestProgram> => {
-  const program = await startTestProgram(database.url, { HOOKGRAPH_ROLES: roles });
-  running.push(program);
-  return program;
-};
+const start = (roles: string): Promise<TestProgram> => scene.start({ HOOKGRAPH_ROLES: roles });
 
 const metricOf = async ({ url }: TestProgram, name: string): Promise<number> => {
   const text = await (await fetch(`${url}/metrics`)).text();
@@ -60,10 +41,11 @@ it('a worker has too many lanes only well above its share, and letting go of the
 });
 
 it('lanes go from a worker that has them all to one that starts, in the midst of their work, and nothing is sent twice', async () => {
-  receiver.answer = () => ({ delayMs: 25 });
+  scene.receiver.answer = () => ({ delayMs: 25 });
   const api = await start('api');
   const tenant = tenantOf(api);
-  for (let n = 0; n < LANES; n++) await tenant.createWebhook(receiver.url, ['ticket.created'], { maxConcurrency: 1 });
+  for (let n = 0; n < LANES; n++)
+    await tenant.createWebhook(scene.receiver.url, ['ticket.created'], { maxConcurrency: 1 });
   const first = await start('worker');
   await tenant.publishMany(Array.from({ length: EVENTS }, (_, n) => ({ type: 'ticket.created', data: { n } })));
   await until(
@@ -76,7 +58,7 @@ it('lanes go from a worker that has them all to one that starts, in the midst of
     async () => (await metricOf(second, 'hookgraph_lanes_held')) >= LANES / 3,
     WAIT_MS,
   );
-  await until('all deliveries', () => receiver.requests.length >= LANES * EVENTS, WAIT_MS);
+  await until('all deliveries', () => scene.receiver.requests.length >= LANES * EVENTS, WAIT_MS);
   const delivered = async (program: TestProgram): Promise<number> =>
     metricOf(program, String.raw`hookgraph_deliveries_total\{outcome="delivered"\}`);
   await until(
@@ -85,7 +67,7 @@ it('lanes go from a worker that has them all to one that starts, in the midst of
     WAIT_MS,
   );
   expect(await delivered(second)).toBeGreaterThan(LANES);
-  expect(receiver.requests).toHaveLength(LANES * EVENTS);
+  expect(scene.receiver.requests).toHaveLength(LANES * EVENTS);
 }, 120_000);
 
 it('requests of inbound webhooks that wait go to a worker that starts, and each is handled once', async () => {

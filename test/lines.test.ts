@@ -1,26 +1,13 @@
 import * as fc from 'fast-check';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { schema } from '../mikro-orm.config.ts';
-import { openDatabase } from '../src/platform/database.ts';
-import type { Database } from '../src/platform/database.ts';
+import { expect, it } from 'vitest';
 import { JSON_STRING, linesOf, readLines } from '../src/platform/lines.ts';
-import { createTestDatabase } from './harness/database.ts';
+import { useDatabase } from './harness/ownDatabase.ts';
 
 const FIELDS = { id: 'uuid', number: 'double precision', is: 'boolean', given: JSON_STRING, json: 'text' } as const;
 
-let own: Awaited<ReturnType<typeof createTestDatabase>>;
-let database: Database;
+const own = useDatabase(1);
 
-beforeAll(async () => {
-  own = await createTestDatabase();
-  database = await openDatabase({ url: own.url, poolSize: 1, schema });
-});
-afterAll(async () => {
-  await database.close();
-  await own.drop();
-});
-
-const read = <Row>(lines: string): Promise<Row[]> => database.sql.query<Row>(readLines(FIELDS, '$1'), [lines]);
+const read = <Row>(lines: string): Promise<Row[]> => own.database.sql.query<Row>(readLines(FIELDS, '$1'), [lines]);
 
 /** All that PostgreSQL takes for text, and often what rows and fields are told apart by. */
 const text = fc

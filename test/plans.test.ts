@@ -5,7 +5,7 @@ import { DAY, WHOLE_TENANT } from '../src/domain/analytics/grain.ts';
 import { readRates, readTotals, readTypes } from '../src/domain/analytics/rollups.ts';
 import { lastDay } from '../src/domain/analytics/window.ts';
 import { findAttempts } from '../src/domain/deliveries/attemptLog.ts';
-import { FIRST_ID } from '../src/domain/bulk/bulkOperation.ts';
+
 import type { BulkWork } from '../src/domain/bulk/bulkOperation.ts';
 import { cancelScan } from '../src/domain/bulk/cancelScan.ts';
 import { recoverScan } from '../src/domain/bulk/recoverScan.ts';
@@ -45,22 +45,13 @@ import { DISABLE_OVERDUE } from '../src/domain/webhooks/failureStreak.ts';
 import { TAKE_OPERATIONAL } from '../src/domain/webhooks/operationalEvents.ts';
 import { openDatabase } from '../src/platform/database.ts';
 import type { Database, Sql } from '../src/platform/database.ts';
-import { idTime, lowestIdAt, newId } from '../src/platform/ids.ts';
+import { idTime, lowestIdAt, LOWEST_ID, newId } from '../src/platform/ids.ts';
 import { createTestDatabase } from './harness/database.ts';
 import type { TestDatabase } from './harness/database.ts';
+import { useDatabase } from './harness/ownDatabase.ts';
 
-let own: TestDatabase;
-let database: Database;
-
-beforeAll(async () => {
-  own = await createTestDatabase();
-  // A prepared statement belongs to a connection.
-  database = await openDatabase({ url: own.url, poolSize: 1, schema });
-});
-afterAll(async () => {
-  await database.close();
-  await own.drop();
-});
+// A prepared statement belongs to a connection.
+const own = useDatabase(1);
 
 const tenant = newId();
 const webhook = newId();
@@ -137,7 +128,7 @@ const operation: BulkWork = {
   completedAt: null,
   error: null,
   isCounted: true,
-  scanAfter: FIRST_ID,
+  scanAfter: LOWEST_ID,
   tries: 0,
 };
 const recovery = async (): Promise<Scan> =>
@@ -145,7 +136,7 @@ const recovery = async (): Promise<Scan> =>
     { query: async <Row>() => [{ status: 'ACTIVE', event_types: ['a.*'], entity_ids: [] }] as Row[] },
     operation,
     { kind: 'RECOVER', webhookId: webhook, since: new Date(0) },
-    FIRST_ID,
+    LOWEST_ID,
   )) as Scan;
 const bulkWork = (scan: Scan, uses: RegExp): Hot => ({
   statement: workStatement(scan),
@@ -164,7 +155,7 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
   settle: { statement: SETTLE, values: ['[]'], uses: /delivery_open_pkey/ },
   delivery_retry: {
     statement: RETRY_ONE,
-    values: [tenant, id, FIRST_ID],
+    values: [tenant, id, LOWEST_ID],
     uses: /Delete on delivery[^]*delivery_p\d+_pkey/,
     usesAtFirst: ANY_INDEX,
   },
@@ -175,11 +166,11 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
     usesAtFirst: /Index/,
   },
   bulk_retry_of_tenant: bulkWork(
-    retryScan(operation, {}, FIRST_ID),
+    retryScan(operation, {}, LOWEST_ID),
     /delivery_p\d+_tenant_id_id_idx[^]*Delete on delivery[^]*delivery_p\d+_pkey/,
   ),
   bulk_retry_of_webhook: bulkWork(
-    retryScan(operation, { webhookId: webhook, eventTypes: ['a.*'] }, FIRST_ID),
+    retryScan(operation, { webhookId: webhook, eventTypes: ['a.*'] }, LOWEST_ID),
     /delivery_p\d+_webhook_id_id_idx[^]*Delete on delivery[^]*delivery_p\d+_pkey/,
   ),
   bulk_cancel_of_tenant: bulkWork(
@@ -396,10 +387,10 @@ const ROWS_OF_ONE = 2_000;
 it('every hot statement goes by its index alone, planned on empty tables, kept while they fill, and after ANALYZE', async () => {
   const hot = Object.entries(await hotStatements());
   // A connection plans it once, for values that it doesn't know, and keeps the plan until statistics change.
-  for (const [name, { statement }] of hot) await database.sql.query(`prepare ${name} as ${statement}`);
+  for (const [name, { statement }] of hot) await own.database.sql.query(`prepare ${name} as ${statement}`);
   const check = async (index: (one: Hot) => RegExp): Promise<void> => {
     for (const [name, one] of hot) {
-      const rows = await database.sql.query<{ 'QUERY PLAN': string }>(
+      const rows = await own.database.sql.query<{ 'QUERY PLAN': string }>(
         `explain execute ${name}(${one.values.map((value) => literal(value)).join(', ')})`,
       );
       const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
@@ -462,16 +453,16 @@ it('every hot statement goes by its index alone, planned on empty tables, kept w
      select derive_id(id, 'comment'), $1, ($3::uuid[])[1 + n % 200], $2::text, false, now()
      from unnest($3::uuid[]) with ordinality as t (id, n)`,
   ];
-  await database.sql.query(
+  await own.database.sql.query(
     `insert into tenant (id, slug, name) select id, id::text, '' from unnest($1::uuid[]) as t (id)`,
     [owners.map(([ofTenant]) => ofTenant)],
   );
   for (const [ofTenant, ofWebhook] of owners) {
     const ids = Array.from({ length: ROWS_OF_ONE }, () => newId());
-    for (const statement of inserts) await database.sql.query(statement, [ofTenant, ofWebhook, ids]);
+    for (const statement of inserts) await own.database.sql.query(statement, [ofTenant, ofWebhook, ids]);
   }
   await check(first);
-  await database.sql.query('analyze');
+  await own.database.sql.query('analyze');
   await check((one) => one.uses);
 });
 

@@ -1,48 +1,22 @@
 import { createClient } from 'graphql-ws';
 import { Client as PgClient } from 'pg';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import type { CloseEvent } from 'ws';
-import { createEmptyDatabase, createTestDatabase } from './harness/database.ts';
-import type { TestDatabase } from './harness/database.ts';
+import { createEmptyDatabase } from './harness/database.ts';
 import { followFeed, pollFeed } from './harness/feed.ts';
 import { API_KEY, spawnProgram, startTestProgram, until } from './harness/program.ts';
 import type { TestProgram } from './harness/program.ts';
-import { startReceiver } from './harness/receiver.ts';
-import type { Receiver } from './harness/receiver.ts';
+import { usePrograms } from './harness/programs.ts';
 import { tenantOf } from './harness/tenant.ts';
 
-let database: TestDatabase;
-let receiver: Receiver;
-const running: { stop(): Promise<void> }[] = [];
-
-beforeEach(async () => {
-  database = await createTestDatabase();
-  receiver = await startReceiver();
-});
-afterEach(async () => {
-  for (const program of running.splice(0).reverse()) await program.stop();
-  await receiver.close();
-  await database.drop();
-});
-
-const start = async (more: Record<string, string> = {}): Promise<TestProgram> => {
-  const program = await startTestProgram(database.url, more);
-  running.push(program);
-  return program;
-};
-
-const spawn = async (more: Record<string, string> = {}): ReturnType<typeof spawnProgram> => {
-  const program = await spawnProgram(database.url, more);
-  running.push(program);
-  return program;
-};
+const scene = usePrograms();
 
 const createWebhook = async (program: TestProgram, more: object = {}): Promise<string> => {
   const { webhookCreate } = await program.graphql(
     `mutation ($input: WebhookCreateInput!) { webhookCreate(input: $input) {
        ... on WebhookCreateSuccess { webhook { id } } ... on Error { message path } } }`,
-    { input: { name: 'Test', url: receiver.url, eventTypes: ['ticket.*'], maxConcurrency: 20, ...more } },
+    { input: { name: 'Test', url: scene.receiver.url, eventTypes: ['ticket.*'], maxConcurrency: 20, ...more } },
   );
   if (!webhookCreate.webhook) throw new Error(JSON.stringify(webhookCreate));
   return webhookCreate.webhook.id as string;
@@ -57,12 +31,12 @@ const publish = async (program: TestProgram, count: number, from = 0): Promise<v
 };
 
 const deliveredNumbers = (): Set<number> =>
-  new Set(receiver.requests.map((request) => JSON.parse(request.body).data.n as number));
+  new Set(scene.receiver.requests.map((request) => JSON.parse(request.body).data.n as number));
 
 describe('roles in processes of their own', () => {
   it('deliver, and tell the process that has the subscriber', async () => {
-    const api = await start({ HOOKGRAPH_ROLES: 'api' });
-    await start({ HOOKGRAPH_ROLES: 'worker' });
+    const api = await scene.start({ HOOKGRAPH_ROLES: 'api' });
+    await scene.start({ HOOKGRAPH_ROLES: 'worker' });
     await createWebhook(api);
     const [begin] = (await followFeed(api, null, () => true)).batches;
     const reading = followFeed(api, begin!.cursor, (events) => events.length >= 20);
@@ -72,16 +46,16 @@ describe('roles in processes of their own', () => {
   });
 
   it('lose nothing when a worker is killed in the midst: another delivers, and the feed tells all', async () => {
-    receiver.answer = () => ({ delayMs: 30 });
-    const api = await start({ HOOKGRAPH_ROLES: 'api' });
-    const victim = await spawn({ HOOKGRAPH_ROLES: 'worker' });
+    scene.receiver.answer = () => ({ delayMs: 30 });
+    const api = await scene.start({ HOOKGRAPH_ROLES: 'api' });
+    const victim = await scene.spawn({ HOOKGRAPH_ROLES: 'worker' });
     await createWebhook(api);
     const [begin] = (await followFeed(api, null, () => true)).batches;
     await publish(api, 600);
-    await until('the first deliveries', () => receiver.requests.length > 100);
+    await until('the first deliveries', () => scene.receiver.requests.length > 100);
     victim.child.kill('SIGKILL');
     await victim.ended;
-    await start({ HOOKGRAPH_ROLES: 'worker' });
+    await scene.start({ HOOKGRAPH_ROLES: 'worker' });
     await until('every delivery at the receiver', () => deliveredNumbers().size === 600, 40_000);
     const events = await until('every delivery in the feed', async () => {
       const all = await pollFeed(api, begin!.cursor);
@@ -95,15 +69,15 @@ describe('roles in processes of their own', () => {
 
 describe('a program', () => {
   it('that was killed after it answered delivers what it had committed when it starts again', async () => {
-    receiver.answer = () => ({ hang: true });
-    const killed = await spawn();
+    scene.receiver.answer = () => ({ hang: true });
+    const killed = await scene.spawn();
     await createWebhook(killed, { timeoutSeconds: 30 });
     await publish(killed, 50);
     killed.child.kill('SIGKILL');
     await killed.ended;
-    receiver.answer = () => ({});
-    receiver.requests.length = 0;
-    await start();
+    scene.receiver.answer = () => ({});
+    scene.receiver.requests.length = 0;
+    await scene.start();
     await until('everything', () => deliveredNumbers().size === 50, 60_000);
   }, 120_000);
 
@@ -114,33 +88,35 @@ describe('a program', () => {
         startTestProgram(empty.url, { HOOKGRAPH_ROLES: 'api' }),
         spawnProgram(empty.url, { HOOKGRAPH_ROLES: 'worker' }),
       ]);
-      running.push(first, second);
-      await createWebhook(first);
-      await publish(first, 3);
-      await until('all', () => deliveredNumbers().size === 3);
-      for (const program of running.splice(0)) await program.stop();
+      try {
+        await createWebhook(first);
+        await publish(first, 3);
+        await until('all', () => deliveredNumbers().size === 3);
+      } finally {
+        await Promise.all([first.stop(), second.stop()]);
+      }
     } finally {
       await empty.drop();
     }
   });
 
   it('ends with 0 on SIGTERM, after what was under way is recorded', async () => {
-    receiver.answer = () => ({ delayMs: 400 });
-    const program = await spawn();
+    scene.receiver.answer = () => ({ delayMs: 400 });
+    const program = await scene.spawn();
     await createWebhook(program);
     await publish(program, 5);
-    await until('the requests', () => receiver.requests.length === 5);
+    await until('the requests', () => scene.receiver.requests.length === 5);
     program.child.kill('SIGTERM');
     program.child.kill('SIGTERM');
     expect(await program.ended).toBe(0);
-    const again = await start();
+    const again = await scene.start();
     const { deliveries } = await again.graphql(`{ deliveries { nodes { status attemptCount } } }`);
     expect(deliveries.nodes).toEqual(Array.from({ length: 5 }, () => ({ status: 'DELIVERED', attemptCount: 1 })));
-    expect(receiver.requests).toHaveLength(5);
+    expect(scene.receiver.requests).toHaveLength(5);
   });
 
   it('sends its subscribers away on SIGTERM, with the cursor to go on from elsewhere, and waits for none of them', async () => {
-    const program = await spawn({ HOOKGRAPH_DRAIN_SECONDS: '60' });
+    const program = await scene.spawn({ HOOKGRAPH_DRAIN_SECONDS: '60' });
     const closed = Promise.withResolvers<CloseEvent>();
     const client = createClient({
       url: program.url.replace('http', 'ws') + '/graphql',
@@ -157,7 +133,7 @@ describe('a program', () => {
     await expect(feed.next()).rejects.toMatchObject({ code: 1001 });
     expect((await closed.promise).code).toBe(1001);
     expect(await program.ended).toBe(0);
-    const again = await start();
+    const again = await scene.start();
     expect(await pollFeed(again, value!.data!.deliveryFeed.cursor)).toEqual([]);
   });
 
@@ -166,9 +142,8 @@ describe('a program', () => {
     ['an unreachable database', { DATABASE_URL: 'postgres://127.0.0.1:1/x' }, /^The database can't be reached/],
     ['another secret key', { HOOKGRAPH_SECRET_KEY: Buffer.alloc(32, 1).toString('base64') }, /^The secret key is not/],
   ])('says in one line what is wrong with %s, and exits with 1', async (_, variables, line) => {
-    await (await start()).stop();
-    running.pop();
-    const message = await spawnProgram(database.url, variables).then(
+    await (await scene.start()).stop();
+    const message = await spawnProgram(scene.database.url, variables).then(
       () => 'it started',
       (error: Error) => error.message,
     );
@@ -179,31 +154,30 @@ describe('a program', () => {
   });
 
   it('refuses a port in use, and a database of a newer version', async () => {
-    const program = await start();
+    const program = await scene.start();
     const port = new URL(program.url).port;
-    await expect(spawnProgram(database.url, { PORT: port })).rejects.toThrow(/ended with 1: .*in use/s);
-    const client = new PgClient({ connectionString: database.url });
+    await expect(spawnProgram(scene.database.url, { PORT: port })).rejects.toThrow(/ended with 1: .*in use/s);
+    const client = new PgClient({ connectionString: scene.database.url });
     await client.connect();
     await client.query(`insert into mikro_orm_migrations (name) values ('Migration9999Future')`);
     await client.end();
-    await expect(spawnProgram(database.url)).rejects.toThrow(/ended with 1: .*newer hookgraph/s);
+    await expect(spawnProgram(scene.database.url)).rejects.toThrow(/ended with 1: .*newer hookgraph/s);
   });
 
   it('sends to no private address that it is not allowed any more, be it written or the meaning of a name', async () => {
-    const allowed = await start({ HOOKGRAPH_ALLOW_TARGETS: '127.0.0.1/32,::1/128' });
+    const allowed = await scene.start({ HOOKGRAPH_ALLOW_TARGETS: '127.0.0.1/32,::1/128' });
     const ids = [
       await createWebhook(allowed, { retrySchedule: [] }),
-      await createWebhook(allowed, { retrySchedule: [], url: receiver.url.replace('127.0.0.1', 'localhost') }),
+      await createWebhook(allowed, { retrySchedule: [], url: scene.receiver.url.replace('127.0.0.1', 'localhost') }),
     ];
     await allowed.stop();
-    running.pop();
-    const strict = await start({ HOOKGRAPH_ALLOW_TARGETS: '10.9.9.9/32' });
+    const strict = await scene.start({ HOOKGRAPH_ALLOW_TARGETS: '10.9.9.9/32' });
     await publish(strict, 1);
     for (const id of ids) {
       const [delivery] = await tenantOf(strict).reached(id, 'ABANDONED');
       expect(delivery).toMatchObject({ attemptCount: 1, responseStatus: null, error: { code: 'BLOCKED_ADDRESS' } });
       expect((await tenantOf(strict).sendTest(id)).delivery.status).toBe('ABANDONED');
     }
-    expect(receiver.requests).toHaveLength(0);
+    expect(scene.receiver.requests).toHaveLength(0);
   });
 });

@@ -1,38 +1,28 @@
 import { Client } from 'pg';
 import { pino } from 'pino';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { schema } from '../mikro-orm.config.ts';
+import { beforeAll, expect, it } from 'vitest';
 import { ensurePartitions } from '../src/domain/retention/partitions.ts';
 import { Retention } from '../src/jobs/retention.ts';
-import { openDatabase } from '../src/platform/database.ts';
-import type { Database } from '../src/platform/database.ts';
 import { lowestIdAt, newId } from '../src/platform/ids.ts';
-import { createTestDatabase } from './harness/database.ts';
-import type { TestDatabase } from './harness/database.ts';
+import { useDatabase } from './harness/ownDatabase.ts';
 import { until } from './harness/program.ts';
 
 const DAY_MS = 86_400_000;
 const NOW = Date.now();
 
-let own: TestDatabase;
-let database: Database;
+const own = useDatabase(3);
 let retention: Retention;
-beforeAll(async () => {
-  own = await createTestDatabase();
-  database = await openDatabase({ url: own.url, poolSize: 3, schema });
-  retention = new Retention(database, pino({ level: 'silent' }), 30);
-});
-afterAll(async () => {
-  await database.close();
-  await own.drop();
+
+beforeAll(() => {
+  retention = new Retention(own.database, pino({ level: 'silent' }), 30);
 });
 
 /** An inbound delivery of so many days ago; one that waits where asked for. */
 const receive = async (daysAgo: number, waits = false): Promise<string> => {
   const at = NOW - daysAgo * DAY_MS;
-  await ensurePartitions(database, at);
+  await ensurePartitions(own.database, at);
   const id = `${lowestIdAt(at).slice(0, 24)}${newId().slice(24)}`;
-  await database.sql.query(
+  await own.database.sql.query(
     `with kept as (
        insert into inbound_delivery (id, tenant_id, webhook_id, received_at, auth_status, dispatch_status, method, path, headers,
          response_status, duration_ms)
@@ -45,7 +35,7 @@ const receive = async (daysAgo: number, waits = false): Promise<string> => {
 };
 
 const kept = async (): Promise<string[]> =>
-  (await database.sql.query<{ id: string }>(`select id from inbound_delivery order by id`)).map(({ id }) => id);
+  (await own.database.sql.query<{ id: string }>(`select id from inbound_delivery order by id`)).map(({ id }) => id);
 
 it('what was received is dropped once it is older than the retention, and not before', async () => {
   const [old, young] = [await receive(45), await receive(29)];
@@ -59,7 +49,7 @@ it('what still waits keeps its day, and those after it, whatever their age', asy
   await retention.runOnce(NOW);
   expect(await kept()).toEqual(expect.arrayContaining([waiting, later]));
   expect(await kept()).not.toContain(older);
-  await database.sql.query(`delete from inbound_open`);
+  await own.database.sql.query(`delete from inbound_open`);
   await retention.runOnce(NOW);
   expect(await kept()).not.toContain(waiting);
 });
@@ -76,17 +66,17 @@ it.each([
      select $1, sha256(n::text::bytea), $1, now() + $2::text::interval from generate_series(1, $3::int) n`,
   ],
 ])('keys of %s are forgotten when their time is over, however many there are', async (table, insert) => {
-  await database.sql.query(insert, [newId(), '-1 s', 12_000]);
-  await database.sql.query(insert, [newId(), '1 hour', 3]);
+  await own.database.sql.query(insert, [newId(), '-1 s', 12_000]);
+  await own.database.sql.query(insert, [newId(), '1 hour', 3]);
   await retention.runOnce(NOW);
-  const [left] = await database.sql.query<{ n: number }>(`select count(*)::int as n from ${table}`);
+  const [left] = await own.database.sql.query<{ n: number }>(`select count(*)::int as n from ${table}`);
   expect(left!.n).toBe(3);
 });
 
 /** Tables of days whose partition is not attached. */
 const detached = async (): Promise<string[]> =>
   (
-    await database.sql.query<{ name: string }>(
+    await own.database.sql.query<{ name: string }>(
       `select relname as name from pg_class c where relname ~ '_p\\d{8}$' and relkind = 'r'
          and not exists (select from pg_inherits where inhrelid = c.oid and not inhdetachpending)`,
     )
@@ -94,22 +84,22 @@ const detached = async (): Promise<string[]> =>
 
 it('what a crash left detached is dropped by the next turn, and a day that somebody detached to keep is not', async () => {
   await receive(60);
-  const [archived] = await database.sql.query<{ name: string }>(
+  const [archived] = await own.database.sql.query<{ name: string }>(
     `select tableoid::regclass::text as name from inbound_delivery order by id limit 1`,
   );
-  await database.sql.query(`alter table inbound_delivery detach partition ${archived!.name}`);
-  await database.sql.query(
+  await own.database.sql.query(`alter table inbound_delivery detach partition ${archived!.name}`);
+  await own.database.sql.query(
     `create function crash() returns event_trigger language plpgsql as $$ begin raise 'a crash'; end $$`,
   );
-  await database.sql.query(
+  await own.database.sql.query(
     `create event trigger crash on ddl_command_start when tag in ('DROP TABLE') execute function crash()`,
   );
   await expect(retention.runOnce(NOW)).rejects.toThrow('a crash');
-  await database.sql.query(`drop event trigger crash`);
+  await own.database.sql.query(`drop event trigger crash`);
   expect(await detached()).toHaveLength(2);
   await retention.runOnce(NOW);
   expect(await detached()).toEqual([archived!.name]);
-  await database.sql.query(`drop table ${archived!.name}`);
+  await own.database.sql.query(`drop table ${archived!.name}`);
 });
 
 it('a day whose detaching waited for a long report in vain is dropped when that has ended, and so are the others', async () => {
@@ -118,7 +108,7 @@ it('a day whose detaching waited for a long report in vain is dropped when that 
   const report = new Client({ connectionString: own.url });
   await report.connect();
   try {
-    await database.sql.query(
+    await own.database.sql.query(
       `insert into event_key (tenant_id, key, fingerprint, event_id, expires_at) values ($1, 'over', '', $1, now())`,
       [newId()],
     );
@@ -128,13 +118,13 @@ it('a day whose detaching waited for a long report in vain is dropped when that 
     );
     const turn = retention.runOnce(NOW).catch((error: unknown) => error);
     await until('retention waits', async () => {
-      const cancelled = await database.sql.query(
+      const cancelled = await own.database.sql.query(
         `select pg_cancel_backend(pid) from pg_stat_activity where query like 'alter table % detach %' and wait_event_type = 'Lock'`,
       );
       return cancelled.length > 0;
     });
     expect(await turn).toMatchObject({ code: '57014' });
-    expect(await database.sql.query(`select from event_key where key = 'over'`)).toEqual([]);
+    expect(await own.database.sql.query(`select from event_key where key = 'over'`)).toEqual([]);
     expect(await detached()).toHaveLength(1);
   } finally {
     await report.end();

@@ -1,25 +1,12 @@
 import * as fc from 'fast-check';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { schema } from '../mikro-orm.config.ts';
+import { expect, it } from 'vitest';
 import { findAttempts } from '../src/domain/deliveries/attemptLog.ts';
-import { settle } from '../src/domain/deliveries/settlement.ts';
+import { PLAIN_END, settle } from '../src/domain/deliveries/settlement.ts';
 import type { Settlement } from '../src/domain/deliveries/settlement.ts';
-import { openDatabase } from '../src/platform/database.ts';
-import type { Database } from '../src/platform/database.ts';
 import { newId } from '../src/platform/ids.ts';
-import { createTestDatabase } from './harness/database.ts';
-import type { TestDatabase } from './harness/database.ts';
+import { useDatabase } from './harness/ownDatabase.ts';
 
-let own: TestDatabase;
-let database: Database;
-beforeAll(async () => {
-  own = await createTestDatabase();
-  database = await openDatabase({ url: own.url, poolSize: 2, schema });
-});
-afterAll(async () => {
-  await database.close();
-  await own.drop();
-});
+const own = useDatabase(2);
 
 /** Any text, and much of what separates fields, lines and nulls here or elsewhere. */
 const hostile = fc.oneof(
@@ -49,12 +36,7 @@ it('whatever others wrote is recorded as it came, beside whatever else is settle
         isForward: false,
         attemptsBefore: 0,
         status: message === null ? 'DELIVERED' : 'ABANDONED',
-        nextAt: null,
-        keepsPlace: false,
-        circuitUntil: undefined,
-        countsAsFailure: false,
-        heldUntil: null,
-        isGone: false,
+        ...PLAIN_END,
         attempt: {
           trigger: 'INITIAL',
           startedAt: Date.now(),
@@ -68,19 +50,19 @@ it('whatever others wrote is recorded as it came, beside whatever else is settle
         error: message === null ? null : { code: 'UNKNOWN', message },
       }));
       const ids = batch.map(({ deliveryId }) => deliveryId);
-      await database.sql.query(
+      await own.database.sql.query(
         `insert into delivery_open (id, tenant_id, webhook_id, event_id, event_type, next_at, created_at, expires_at)
          select id, $2, id, id, 'ticket.created', now(), now(), now() from unnest($1::uuid[]) as t (id)`,
         [ids, tenantId],
       );
       // The last one has no row: it changes nothing, and neither does a repetition.
       const stranger = { ...batch[0]!, deliveryId: newId() };
-      expect((await settle(database.sql, [...batch, stranger])).applied).toEqual(new Set(ids));
-      expect((await settle(database.sql, batch)).applied).toEqual(new Set());
+      expect((await settle(own.database.sql, [...batch, stranger])).applied).toEqual(new Set(ids));
+      expect((await settle(own.database.sql, batch)).applied).toEqual(new Set());
 
       const storable = (text: string): string => text.replaceAll('\0', '').toWellFormed();
       const attempts = await findAttempts(
-        database.sql,
+        own.database.sql,
         tenantId,
         ids.map((id) => ({ id, attemptCount: 2 })),
       );

@@ -1,5 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { PLAIN_END } from '../src/domain/deliveries/settlement.ts';
 import type { Settlement } from '../src/domain/deliveries/settlement.ts';
 import { Settlers } from '../src/jobs/lanes/settlers.ts';
 import type { Database } from '../src/platform/database.ts';
@@ -43,12 +44,7 @@ const settlementOf = (webhookId: string): Settlement => ({
   isForward: false,
   attemptsBefore: 0,
   status: 'FILTERED',
-  nextAt: null,
-  keepsPlace: false,
-  circuitUntil: undefined,
-  countsAsFailure: false,
-  heldUntil: null,
-  isGone: false,
+  ...PLAIN_END,
   attempt: null,
   error: null,
 });

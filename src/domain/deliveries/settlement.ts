@@ -1,6 +1,7 @@
 import type { Database, Sql } from '../../platform/database.ts';
 import { deriveId, idTime } from '../../platform/ids.ts';
 import { JSON_STRING, linesOf, readLines } from '../../platform/lines.ts';
+import type { Exchange } from '../../platform/outbound/exchange.ts';
 import { counting } from '../analytics/counting.ts';
 import { minuteOf } from '../analytics/grain.ts';
 import { latencyBucket } from '../analytics/histogram.ts';
@@ -54,6 +55,32 @@ export interface Settlement {
   readonly attempt: SettledAttempt | null;
   readonly error: AttemptError | null;
 }
+
+/** Of a delivery that has ended, and leaves its webhook as it was. */
+export const PLAIN_END = {
+  nextAt: null,
+  keepsPlace: false,
+  circuitUntil: undefined,
+  countsAsFailure: false,
+  heldUntil: null,
+  isGone: false,
+} satisfies Partial<Settlement>;
+
+/** What an exchange was and brought. */
+export const settledAttempt = (
+  trigger: string,
+  requestHeaders: readonly string[],
+  { startedAt, durationMs, responseStatus, responseHeaders, responseBody, responseTruncated }: Exchange,
+): SettledAttempt => ({
+  trigger,
+  startedAt,
+  durationMs,
+  requestHeaders,
+  responseStatus,
+  responseHeaders,
+  responseBody,
+  responseTruncated,
+});
 
 /** What a settle changed. */
 export interface Settled {

@@ -9,7 +9,7 @@ import type { DeliveryRecord, TestDeliveries } from './delivery.ts';
 import { readDestinations } from './destination.ts';
 import { bodyFor } from './envelope.ts';
 import { JSON_TYPE, recordedHeaders, signedHeaders } from './request.ts';
-import { recordFinished } from './settlement.ts';
+import { PLAIN_END, recordFinished, settledAttempt } from './settlement.ts';
 
 export interface TestDeliveriesOptions {
   readonly database: Database;
@@ -88,22 +88,8 @@ export const createTestDeliveries = (options: TestDeliveriesOptions): TestDelive
       isForward: false,
       attemptsBefore: 0,
       status: exchange.error === null ? 'DELIVERED' : 'ABANDONED',
-      nextAt: null,
-      keepsPlace: false,
-      circuitUntil: undefined,
-      countsAsFailure: false,
-      heldUntil: null,
-      isGone: false,
-      attempt: {
-        trigger: 'TEST',
-        startedAt: exchange.startedAt,
-        durationMs: exchange.durationMs,
-        requestHeaders: recordedHeaders(headers, destination.customHeaders),
-        responseStatus: exchange.responseStatus,
-        responseHeaders: exchange.responseHeaders,
-        responseBody: exchange.responseBody,
-        responseTruncated: exchange.responseTruncated,
-      },
+      ...PLAIN_END,
+      attempt: settledAttempt('TEST', recordedHeaders(headers, destination.customHeaders), exchange),
       error: exchange.error,
     });
     options.onRecorded();

@@ -1,5 +1,6 @@
 import { outcomeOf } from '../../domain/deliveries/outcome.ts';
 import { recordedHeaders, signedHeaders } from '../../domain/deliveries/request.ts';
+import { settledAttempt } from '../../domain/deliveries/settlement.ts';
 import type { Settlement } from '../../domain/deliveries/settlement.ts';
 import { encodeId } from '../../platform/ids.ts';
 import type { Exchange } from '../../platform/outbound/exchange.ts';
@@ -207,16 +208,7 @@ const settlementOf = (
     countsAsFailure: isRetrying && heldUntil === null,
     heldUntil,
     isGone: outcome.status === 'ABANDONED' && outcome.isGone,
-    attempt: {
-      trigger: triggerOf(delivery, destination.resumedAt),
-      startedAt: exchange.startedAt,
-      durationMs: exchange.durationMs,
-      requestHeaders,
-      responseStatus: exchange.responseStatus,
-      responseHeaders: exchange.responseHeaders,
-      responseBody: exchange.responseBody,
-      responseTruncated: exchange.responseTruncated,
-    },
+    attempt: settledAttempt(triggerOf(delivery, destination.resumedAt), requestHeaders, exchange),
     error: exchange.error,
   };
 };

@@ -1,6 +1,7 @@
 import { readDue } from '../../domain/deliveries/openDeliveries.ts';
 import type { DueRead, LaneRead, OpenDelivery } from '../../domain/deliveries/openDeliveries.ts';
 import type { AttemptErrorCode } from '../../domain/deliveries/delivery.ts';
+import { PLAIN_END } from '../../domain/deliveries/settlement.ts';
 import type { Settlement } from '../../domain/deliveries/settlement.ts';
 import type { Database } from '../../platform/database.ts';
 import type { Logger } from '../../platform/logs.ts';
@@ -225,12 +226,7 @@ export class LaneReader {
         isForward: delivery.isForward,
         attemptsBefore: delivery.attempts,
         status,
-        nextAt: null,
-        keepsPlace: false,
-        circuitUntil: undefined,
-        countsAsFailure: false,
-        heldUntil: null,
-        isGone: false,
+        ...PLAIN_END,
         attempt: null,
         error,
       },
