@@ -78,7 +78,13 @@ test('what changed and what was published commit together; lanes are rung after 
   });
   expect(await renamed()).toBe('Renamed');
   expect(await openCount()).toBe(before + 2);
-  expect(rings).toEqual([1, 2].map(() => ({ tenantId, webhookId, dueAt: expect.any(Number) })));
+  expect(rings).toMatchObject(
+    ['ticket.created', 'ticket.closed'].map((type) => ({
+      tenantId,
+      webhookId,
+      fresh: { version: 1, events: [{ type }] },
+    })),
+  );
   expect((await findEvents(database.sql, tenantId, [id])).get(id)).toMatchObject({ hops: 3, source: 'desk' });
 });
 

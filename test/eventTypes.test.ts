@@ -184,6 +184,14 @@ test('an idempotency key answers the first result again, and CONFLICT for anythi
   }
 });
 
+/** What something takes of this thread's processor: the clock on the wall depends on who else is at work. */
+const cpuMsOf = (act: () => void): number => {
+  const before = process.threadCpuUsage();
+  act();
+  const { user, system } = process.threadCpuUsage(before);
+  return (user + system) / 1_000;
+};
+
 test('schemas that would run for ever are stopped, and refused for a while', () => {
   const fanOut = {
     $ref: '#/$defs/a0',
@@ -195,20 +203,14 @@ test('schemas that would run for ever are stopped, and refused for a while', () 
     ),
   };
   const check = compileSchema(JSON.stringify(fanOut));
-  const since = performance.now();
-  expect(check({}, 2)).toMatch(/too long/);
-  expect(performance.now() - since).toBeLessThan(1_000);
-  const again = performance.now();
-  expect(check({}, 2)).toMatch(/too long/);
-  expect(performance.now() - again).toBeLessThan(20);
+  expect(cpuMsOf(() => expect(check({}, 2)).toMatch(/too long/))).toBeLessThan(1_000);
+  expect(cpuMsOf(() => expect(check({}, 2)).toMatch(/too long/))).toBeLessThan(20);
 });
 
 test('patterns run in linear time, and data of its full size is judged quickly', () => {
   const check = compileSchema(JSON.stringify({ properties: { a: { pattern: '^(a+)+$' } } }));
   const data = { a: `${'a'.repeat(50_000)}b` };
-  const since = performance.now();
-  expect(check(data, 50_010)).toMatch(/does not fit/);
-  expect(performance.now() - since).toBeLessThan(1_000);
+  expect(cpuMsOf(() => expect(check(data, 50_010)).toMatch(/does not fit/))).toBeLessThan(1_000);
 });
 
 test('one schema never sees the $id of another, and prototypes are no properties', () => {

@@ -1,6 +1,7 @@
 import { createClient } from 'graphql-ws';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
+import { eventually } from './harness/eventually.ts';
 import { FIRST_KEY, startGraphql } from './harness/graphql.ts';
 import type { GraphqlHarness } from './harness/graphql.ts';
 import { startProxy } from './harness/proxy.ts';
@@ -195,7 +196,7 @@ test('sockets per key, operations per socket and the size of a message are bound
   await Promise.all(others.map((other) => other.close()));
 
   // What was closed is not counted any more.
-  await vi.waitFor(async () => (await new RawClient(harness.url).init(key)).close());
+  await eventually(async () => (await new RawClient(harness.url).init(key)).close());
 });
 
 test('pages of other origins cannot open a socket', async () => {
@@ -224,10 +225,7 @@ test('when the database hangs, calls fail with SERVICE_UNAVAILABLE within five s
     const refused = await cut.post('{ webhooks { totalCount } }');
     expect(refused.errors![0].extensions.code).toBe('SERVICE_UNAVAILABLE');
     proxy.mend();
-    await vi.waitFor(async () => expect((await cut.post('{ webhooks { totalCount } }')).errors).toBeUndefined(), {
-      timeout: 10_000,
-      interval: 100,
-    });
+    await eventually(async () => expect((await cut.post('{ webhooks { totalCount } }')).errors).toBeUndefined());
   } finally {
     proxy.mend();
     await cut.close();

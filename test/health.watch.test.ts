@@ -242,6 +242,20 @@ describe('a follower of health', () => {
     return ids;
   };
 
+  /** All that is told by now has come over the connection that feeds listen on. */
+  const heardSoFar = async (): Promise<void> => {
+    const last = `${newId()} ${newId()}`;
+    const heard = new Promise<void>((resolve) => {
+      notifications.on(
+        'hookgraph_health',
+        (payload) => payload === last && resolve(),
+        () => undefined,
+      );
+    });
+    await database.sql.query(`select pg_notify('hookgraph_health', $1)`, [last]);
+    await heard;
+  };
+
   it('that is slower than the changes gets each webhook once, as it is last', async () => {
     const feed = newFeed(notifications);
     const [a, b] = [await newWebhook(), await newWebhook()];
@@ -255,6 +269,7 @@ describe('a follower of health', () => {
       feed.tell([a, b].map((webhookId) => ({ tenantId, webhookId })));
     }
     await feed.close();
+    await heardSoFar();
     const [one, other] = [(await follower.next()).value!, (await follower.next()).value!];
     expect(new Set([one.id, other.id])).toEqual(new Set([a, b]));
     expect([one, other].find(({ id }) => id === a)!.status).toBe('DISABLED');

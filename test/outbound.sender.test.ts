@@ -6,6 +6,7 @@ import { AddressPolicy, parseCidrs } from '../src/platform/outbound/addresses.ts
 import type { Exchange, OutboundRequest } from '../src/platform/outbound/exchange.ts';
 import { OutboundError } from '../src/platform/outbound/failures.ts';
 import { createSender, type LocalSender } from '../src/platform/outbound/sender.ts';
+import { eventually } from './harness/eventually.ts';
 import { type RawServer, startRawServer } from './harness/rawServer.ts';
 
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
@@ -100,7 +101,7 @@ describe('a request', () => {
       expect(error).toBeNull();
     }
     expect(via.idle.verifying).toBe(256);
-    await vi.waitFor(() => expect(server.sockets.filter((socket) => !socket.destroyed)).toHaveLength(256));
+    await eventually(() => expect(server.sockets.filter((socket) => !socket.destroyed)).toHaveLength(256));
   });
 
   it('is the last on a connection that is older than a minute', async () => {
@@ -235,7 +236,7 @@ describe('an answer', () => {
         responseTruncated: true,
       });
       expect(via.idle.verifying).toBe(0);
-      await vi.waitFor(() => expect(server.sockets[0]?.destroyed).toBe(true));
+      await eventually(() => expect(server.sockets[0]?.destroyed).toBe(true));
     },
   );
 
@@ -251,7 +252,7 @@ describe('an answer', () => {
     const exchange = await sendTo(server);
     expect(exchange).toMatchObject({ error: null, responseStatus: 200, responseTruncated: true });
     expect(exchange.responseBody).toHaveLength(8 * 1024);
-    await vi.waitFor(() => expect(server.sockets[0]?.destroyed).toBe(true));
+    await eventually(() => expect(server.sockets[0]?.destroyed).toBe(true));
   });
 
   test.each([
@@ -267,7 +268,7 @@ describe('an answer', () => {
     expect(exchange).toMatchObject({ responseStatus: status, responseTruncated: true });
     expect(exchange.error?.code ?? null).toBe(code);
     expect(exchange.durationMs).toBeGreaterThanOrEqual(295);
-    await vi.waitFor(() => expect(server.sockets[0]?.destroyed).toBe(true));
+    await eventually(() => expect(server.sockets[0]?.destroyed).toBe(true));
   });
 
   it('whose body breaks off is judged by its status', async () => {
@@ -291,7 +292,7 @@ describe('an answer', () => {
   ])('with endless headers (%s) is too large', async (_, start, piece) => {
     await using server = await startRawServer((socket) => pour(socket, `HTTP/1.1 200 OK\r\n${start}`, piece));
     expect(await sendTo(server)).toMatchObject({ responseStatus: null, error: { code: 'RESPONSE_TOO_LARGE' } });
-    await vi.waitFor(() => expect(server.sockets[0]?.destroyed).toBe(true));
+    await eventually(() => expect(server.sockets[0]?.destroyed).toBe(true));
   });
 
   test.each([
@@ -300,7 +301,7 @@ describe('an answer', () => {
   ])('with an endless %s is too large', async (_, start, piece) => {
     await using server = await startRawServer((socket) => pour(socket, start, piece));
     expect(await sendTo(server)).toMatchObject({ responseStatus: null, error: { code: 'RESPONSE_TOO_LARGE' } });
-    await vi.waitFor(() => expect(server.sockets[0]?.destroyed).toBe(true));
+    await eventually(() => expect(server.sockets[0]?.destroyed).toBe(true));
   });
 
   it('with an endless chunk extension is judged by its status and cut', async () => {
@@ -308,7 +309,7 @@ describe('an answer', () => {
       pour(socket, 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;', 'y'.repeat(1_000)),
     );
     expect(await sendTo(server)).toMatchObject({ error: null, responseStatus: 200, responseTruncated: true });
-    await vi.waitFor(() => expect(server.sockets[0]?.destroyed).toBe(true));
+    await eventually(() => expect(server.sockets[0]?.destroyed).toBe(true));
   });
 
   test.each([
@@ -396,7 +397,7 @@ describe('an endpoint', () => {
     expect(exchange.error).toEqual({ code: 'TIMEOUT', message: expect.stringContaining('within 0.2 s') });
     expect(exchange.durationMs).toBeGreaterThanOrEqual(195);
     expect(exchange.durationMs).toBeLessThan(2_000);
-    await vi.waitFor(() => expect(server.sockets[0]?.destroyed).toBe(true));
+    await eventually(() => expect(server.sockets[0]?.destroyed).toBe(true));
   });
 
   it('whose name is never resolved is a timeout that says it was not reached', async () => {
@@ -415,7 +416,7 @@ describe('an endpoint', () => {
     });
     const hanging = Array.from({ length: 300 }, () => sendTo(server, {}, via));
     hanging.push(...Array.from({ length: 300 }, () => via.send(post('http://hang.test/'))));
-    await vi.waitFor(() => expect(server.requests).toHaveLength(300), { timeout: 10_000 });
+    await eventually(() => expect(server.requests).toHaveLength(300));
     expect(await Promise.race([sendTo(server, {}, via), ...hanging])).toMatchObject({ responseStatus: 200 });
     await via.close();
     for (const exchange of await Promise.all(hanging)) expect(exchange.error).not.toBeNull();
@@ -489,7 +490,7 @@ describe('an endpoint', () => {
     const via = sender();
     for (let i = 0; i < 5; i++) expect((await sendTo(server, {}, via)).error).toBeNull();
     expect(server.requests).toHaveLength(5);
-    await vi.waitFor(() => expect(via.idle.verifying).toBe(0));
+    await eventually(() => expect(via.idle.verifying).toBe(0));
   });
 
   it('that was idle for as long as it asked for is let go', async () => {
@@ -499,8 +500,8 @@ describe('an endpoint', () => {
     const via = sender();
     await sendTo(server, {}, via);
     expect(via.idle.verifying).toBe(1);
-    await vi.waitFor(() => expect(server.sockets[0]?.destroyed).toBe(true), { timeout: 10_000 });
-    await vi.waitFor(() => expect(via.idle.verifying).toBe(0));
+    await eventually(() => expect(server.sockets[0]?.destroyed).toBe(true));
+    await eventually(() => expect(via.idle.verifying).toBe(0));
   });
 
   it('that says something on an idle connection loses it', async () => {
@@ -508,7 +509,7 @@ describe('an endpoint', () => {
     const via = sender();
     await sendTo(server, {}, via);
     server.sockets[0]?.write('HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil');
-    await vi.waitFor(() => expect(via.idle.verifying).toBe(0));
+    await eventually(() => expect(via.idle.verifying).toBe(0));
     expect((await sendTo(server, {}, via)).responseBody?.toString()).toBe('ok');
   });
 });
@@ -621,11 +622,11 @@ describe('an exchange', () => {
     const via = sender();
     await sendTo(server, {}, via);
     const running = [sendTo(server, {}, via), sendTo(server, {}, via), via.send(post('http://127.0.0.1:1/'))];
-    await vi.waitFor(() => expect(server.requests).toHaveLength(3));
+    await eventually(() => expect(server.requests).toHaveLength(3));
     await via.close();
     for (const exchange of await Promise.all(running)) expect(exchange.error).not.toBeNull();
     expect((await sendTo(server, {}, via)).error).toMatchObject({ code: 'UNKNOWN' });
-    await vi.waitFor(() => expect(server.sockets.every((socket) => socket.destroyed)).toBe(true));
+    await eventually(() => expect(server.sockets.every((socket) => socket.destroyed)).toBe(true));
   });
 });
 

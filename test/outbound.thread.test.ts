@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { AddressPolicy, parseCidrs } from '../src/platform/outbound/addresses.ts';
 import type { Cidr } from '../src/platform/outbound/addresses.ts';
 import type { OutboundRequest } from '../src/platform/outbound/exchange.ts';
 import { createSender, type Sender } from '../src/platform/outbound/sender.ts';
 import { createThreadedSender } from '../src/platform/outbound/threadedSender.ts';
+import { eventually } from './harness/eventually.ts';
 import { type RawServer, startRawServer } from './harness/rawServer.ts';
 
 const LOOPBACK = (parseCidrs('127.0.0.0/8') as { cidrs: readonly Cidr[] }).cidrs;
@@ -109,12 +110,12 @@ describe('a sender with a thread of its own', () => {
     await using server = await startRawServer(() => undefined);
     const via = threaded();
     const running = [via.send(post(server.port)), via.send(post(server.port))];
-    await vi.waitFor(() => expect(server.requests).toHaveLength(2));
+    await eventually(() => expect(server.requests).toHaveLength(2));
     const late = via.send(post(server.port));
     await Promise.all([via.close(), via.close()]);
     for (const exchange of await Promise.all([...running, late]))
       expect(exchange.error).toMatchObject({ code: 'UNKNOWN' });
     expect((await via.send(post(server.port))).error).toMatchObject({ code: 'UNKNOWN' });
-    await vi.waitFor(() => expect(server.sockets.every((socket) => socket.destroyed)).toBe(true));
+    await eventually(() => expect(server.sockets.every((socket) => socket.destroyed)).toBe(true));
   });
 });

@@ -1,10 +1,11 @@
 import { createServer } from 'node:net';
 import { getCACertificates, setDefaultCACertificates, type TLSSocket } from 'node:tls';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { AddressPolicy, parseCidrs } from '../src/platform/outbound/addresses.ts';
 import type { OutboundRequest } from '../src/platform/outbound/exchange.ts';
 import { createSender, type LocalSender } from '../src/platform/outbound/sender.ts';
 import { selfSigned } from './harness/certificate.ts';
+import { eventually } from './harness/eventually.ts';
 import { startRawServer } from './harness/rawServer.ts';
 
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
@@ -122,6 +123,6 @@ describe('an https endpoint', () => {
     await using server = await startRawServer(() => {});
     const exchange = await sender().send(post(`https://hook.test:${server.port}/`, true, 200));
     expect(exchange.error).toEqual({ code: 'TIMEOUT', message: expect.stringContaining('No connection') });
-    await vi.waitFor(() => expect(server.sockets[0]?.destroyed).toBe(true));
+    await eventually(() => expect(server.sockets[0]?.destroyed).toBe(true));
   });
 });
