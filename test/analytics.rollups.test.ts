@@ -3,15 +3,28 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { schema } from '../mikro-orm.config.ts';
 import { totalOf } from '../src/domain/analytics/counts.ts';
 import { foldOnce, MOST_TYPES, OTHER_TYPES, removeExpiredRollups } from '../src/domain/analytics/fold.ts';
-import { DAY, GRAINS, HOUR, KEPT, MINUTE, minuteOf, WHOLE_TENANT } from '../src/domain/analytics/grain.ts';
 import {
+  DAY,
+  floorTo,
+  FORTNIGHT,
+  HOUR,
+  KEPT,
+  MINUTE,
+  minuteOf,
+  TYPE_GRAINS,
+  WHOLE_TENANT,
+} from '../src/domain/analytics/grain.ts';
+import {
+  addPacked,
   bucketBounds,
+  Latencies,
   latencyBucket,
   packed,
-  PackedHistograms,
+  packedEnd,
   percentile,
 } from '../src/domain/analytics/histogram.ts';
 import { readRates, readTimelines, readTotals, readTypes } from '../src/domain/analytics/rollups.ts';
+import type { Rollup } from '../src/domain/analytics/rollups.ts';
 import { segmentsOf } from '../src/domain/analytics/window.ts';
 import type { AnalyticsWindow } from '../src/domain/analytics/window.ts';
 import { openDatabase } from '../src/platform/database.ts';
@@ -70,15 +83,45 @@ describe('a stored histogram', () => {
   it('is what it was, several after each other and added to what there is', () => {
     fc.assert(
       fc.property(histograms, (all) => {
-        const stored = new PackedHistograms(Buffer.concat(all.map(packed)));
+        const stored = Buffer.concat(all.map(packed));
+        let at = 0;
         for (const histogram of all) {
           const read: number[] = [];
-          stored.addNextTo(read);
+          addPacked(read, stored, at);
           expect(read).toEqual(histogram);
+          at = packedEnd(stored, at);
         }
-        const [one, twice] = [new PackedHistograms(packed(all[0]!)), all[0]!.slice(0, 2)];
-        one.addNextTo(twice);
+        expect(at).toBe(stored.length);
+        const twice = all[0]!.slice(0, 2);
+        addPacked(twice, packed(all[0]!));
         expect(twice).toEqual(all[0]!.map((count, bucket) => (bucket < 2 ? 2 * count : count)));
+      }),
+    );
+  });
+
+  it('is summed with others and with single attempts to what they are together, whatever is asked between', () => {
+    const attempts = fc.array(fc.nat(111), { maxLength: 3 });
+    fc.assert(
+      fc.property(histograms, attempts, attempts, fc.boolean(), (all, before, after, isAsked) => {
+        const sum = new Latencies();
+        const expected: number[] = [];
+        const count = (bucket: number): void => {
+          sum.countIn(bucket);
+          while (expected.length <= bucket) expected.push(0);
+          expected[bucket]!++;
+        };
+        for (const bucket of before) count(bucket);
+        const stored = Buffer.concat(all.map(packed));
+        let at = 0;
+        for (const histogram of all) {
+          sum.addPacked(stored, at);
+          if (isAsked) void sum.histogram;
+          at = packedEnd(stored, at);
+          for (const [bucket, more] of histogram.entries()) expected[bucket] = (expected[bucket] ?? 0) + more;
+        }
+        for (const bucket of after) count(bucket);
+        expect(sum.histogram).toEqual(expected);
+        expect(stored).toEqual(Buffer.concat(all.map(packed)));
       }),
     );
   });
@@ -103,9 +146,58 @@ describe('a stored histogram', () => {
         );
       }
       await database.orm.migrator.up();
-      const window = { from: day - 5 * DAY, to: day + DAY, bucket: DAY } as const;
+      const window = { from: day - 5 * DAY, to: day + DAY, isOpen: false, bucket: DAY } as const;
       const timeline = (await readTimelines(database.sql, tenantId, [WHOLE_TENANT], window)).get(WHOLE_TENANT)!;
-      expect(counts.map((_, index) => timeline.get(day - index * DAY)?.latency)).toEqual(counts);
+      expect(counts.map((_, index) => timeline.get(day - index * DAY)?.latency.histogram)).toEqual(counts);
+    } finally {
+      await database.close();
+      await own.drop();
+    }
+  });
+});
+
+describe('what was counted before fortnights were', () => {
+  it('is in them after the upgrade, and what is folded then comes to it', async () => {
+    const own = await createEmptyDatabase();
+    const database = await openDatabase({ url: own.url, poolSize: 2, schema });
+    try {
+      await database.orm.migrator.up({ to: 'Migration0015NarrowedSubscriptions' });
+      const tenantId = newId();
+      const now = Date.now();
+      const day = floorTo(minuteOf(now), DAY);
+      for (let n = 0; n < 60; n++) {
+        for (const [type, delivered] of [
+          ['a', 1],
+          ['b', n],
+        ]) {
+          await database.sql.query(
+            `insert into rollup_type (tenant_id, webhook_id, grain, minute, event_type, delivered, abandoned, cancelled, retrying, failed)
+             values ($1, $2, $3, $4, $5, $6, 2, 3, 4, 5)`,
+            [tenantId, WHOLE_TENANT, DAY, day - n * DAY, type, delivered],
+          );
+        }
+      }
+      await database.orm.migrator.up();
+      const window = { from: day - 59 * DAY, to: day + DAY, isOpen: true, bucket: DAY } as const;
+      const types = async (): Promise<unknown> =>
+        (await readTypes(database.sql, tenantId, [WHOLE_TENANT], window))
+          .get(WHOLE_TENANT)!
+          .sort((a, b) => (a.eventType < b.eventType ? -1 : 1));
+      const rest = { abandoned: 120, cancelled: 180, retrying: 240, failed: 300 };
+      expect(await types()).toEqual([
+        { eventType: 'a', delivered: 60, ...rest },
+        { eventType: 'b', delivered: 1_770, ...rest },
+      ]);
+      const fortnights = await database.sql.query(`select from rollup_type where grain = $1`, [FORTNIGHT]);
+      expect(fortnights.length).toBeGreaterThanOrEqual(2 * 5);
+
+      await database.sql.query(
+        `insert into rollup_outbox (tenant_id, webhook_id, event_type, minute, delivered, abandoned, cancelled, retrying, failed)
+         values ($1, $2, 'a', $3, 1, 0, 0, -1, -1)`,
+        [tenantId, newId(), day - 40 * DAY],
+      );
+      await foldOnce(database, now);
+      expect(await types()).toMatchObject([{ delivered: 61, retrying: 239, failed: 299 }, { delivered: 1_770 }]);
     } finally {
       await database.close();
       await own.drop();
@@ -114,27 +206,25 @@ describe('a stored histogram', () => {
 });
 
 describe('a window', () => {
+  const minutes = fc.integer({ min: 0, max: 10 * DAY });
+  const lengths = fc.integer({ min: 1, max: 60 * DAY });
+
   it('is cut into stretches that are the window, each aligned to its grain, and as few as can be', () => {
     fc.assert(
-      fc.property(
-        fc.integer({ min: 0, max: 10 * DAY }),
-        fc.integer({ min: 1, max: 40 * DAY }),
-        fc.constantFrom(...GRAINS),
-        (from, length, longest) => {
-          const segments = segmentsOf({ from, to: from + length, bucket: HOUR }, longest);
-          let at = from;
-          for (const segment of segments) {
-            expect(segment.from).toBe(at);
-            expect(segment.from % segment.grain).toBe(0);
-            expect(segment.to % segment.grain).toBe(0);
-            expect(segment.grain).toBeLessThanOrEqual(longest);
-            if (segment.grain < longest) expect((segment.to - segment.from) / segment.grain).toBeLessThan(120);
-            at = segment.to;
-          }
-          expect(at).toBe(from + length);
-          expect(segments.length).toBeLessThanOrEqual(5);
-        },
-      ),
+      fc.property(minutes, lengths, fc.constantFrom(...TYPE_GRAINS), fc.boolean(), (from, length, longest, isOpen) => {
+        const segments = segmentsOf({ from, to: from + length, isOpen, bucket: HOUR }, longest);
+        let at = from;
+        for (const segment of segments) {
+          expect(segment.from).toBe(at);
+          expect(segment.from % segment.grain).toBe(0);
+          expect(segment.to % segment.grain).toBe(0);
+          expect(segment.grain).toBeLessThanOrEqual(longest);
+          if (segment.grain < longest) expect((segment.to - segment.from) / segment.grain).toBeLessThan(120);
+          at = segment.to;
+        }
+        expect(at).toBe(isOpen ? Math.ceil((from + length) / longest) * longest : from + length);
+        expect(segments.length).toBeLessThanOrEqual(isOpen ? 4 : 7);
+      }),
     );
   });
 });
@@ -181,7 +271,11 @@ describe('folding', () => {
     const row = fc.record({
       webhook: fc.integer({ min: 0, max: 1 }),
       type: fc.constantFrom('a.b', 'c.d', 'e'),
-      ago: fc.oneof(fc.integer({ min: 0, max: 90 }), fc.integer({ min: 0, max: 2 * DAY - 1 })),
+      ago: fc.oneof(
+        fc.integer({ min: 0, max: 90 }),
+        fc.integer({ min: 0, max: 2 * DAY - 1 }),
+        fc.integer({ min: 0, max: 80 * DAY }),
+      ),
       counts: fc.tuple(count, count, count, count, count),
       latencies: fc.array(fc.integer({ min: 0, max: 30_000 }), { maxLength: 4 }),
     });
@@ -192,10 +286,18 @@ describe('folding', () => {
         fc.integer({ min: 0, max: DAY }),
         fc.integer({ min: 1, max: DAY }),
         fc.constantFrom(MINUTE, HOUR, DAY),
-        async (before, after, end, length, bucket) => {
+        fc.oneof(fc.constant(0), fc.integer({ min: 3, max: 80 })),
+        async (before, after, end, length, asked, days) => {
           const tenantId = newId();
           const webhooks = [newId(), newId()];
-          const window: AnalyticsWindow = { from: today - end - length + 1, to: today - end + 1, bucket };
+          const window: AnalyticsWindow = {
+            from: days > 0 ? floorTo(today - days * DAY, DAY) : today - end - length + 1,
+            to: today - end + 1,
+            isOpen: end === 0,
+            bucket: days > 0 ? DAY : asked,
+          };
+          const plain = (rollup: Rollup | undefined): unknown =>
+            rollup && { ...rollup, latency: rollup.latency.histogram };
           const figures = async (): Promise<unknown> => {
             const all = [];
             for (const ids of [webhooks, [WHOLE_TENANT]]) {
@@ -204,8 +306,8 @@ describe('folding', () => {
               const types = await readTypes(database.sql, tenantId, ids, window);
               all.push(
                 ids.map((id) => [
-                  totals.get(id),
-                  [...(timelines.get(id) ?? [])].sort(([a], [b]) => a - b),
+                  plain(totals.get(id)),
+                  [...(timelines.get(id) ?? [])].sort(([a], [b]) => a - b).map(([at, rollup]) => [at, plain(rollup)]),
                   types.get(id)?.sort((a, b) => (a.eventType < b.eventType ? -1 : 1)),
                 ]),
               );
@@ -226,10 +328,12 @@ describe('folding', () => {
           const total = (await readTotals(database.sql, tenantId, [WHOLE_TENANT], window)).get(WHOLE_TENANT);
           expect(total?.failed ?? 0).toBe(mine.reduce((sum, { counts }) => sum + counts[4], 0));
           const attempts = mine.reduce((sum, { latencies }) => sum + latencies.length, 0);
-          expect((total?.latency ?? []).reduce((sum, of) => sum + of, 0)).toBe(attempts);
+          expect((total?.latency.histogram ?? []).reduce((sum, of) => sum + of, 0)).toBe(attempts);
+          const types = (await readTypes(database.sql, tenantId, [WHOLE_TENANT], window)).get(WHOLE_TENANT) ?? [];
+          expect(types.reduce((sum, { failed }) => sum + failed, 0)).toBe(total?.failed ?? 0);
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 40 },
     );
   });
 
@@ -248,7 +352,7 @@ describe('folding', () => {
       })),
     );
     await Promise.all([1, 2, 3].map(() => foldAll()));
-    const window = { from: today - 60, to: today + 1, bucket: MINUTE } as const;
+    const window = { from: today - 60, to: today + 1, isOpen: true, bucket: MINUTE } as const;
     expect((await readTotals(database.sql, tenantId, [webhook], window)).get(webhook)).toMatchObject({
       delivered: 300,
     });
@@ -263,7 +367,7 @@ describe('folding', () => {
       many.map((type) => ({ webhook: 0, type, ago: 0, counts, latencies: [] }));
     await add(tenantId, [webhook], rows([0, 0, 0, 1, 1]));
     await foldAll();
-    const window = { from: today - 60, to: today + 1, bucket: MINUTE } as const;
+    const window = { from: today - 60, to: today + 1, isOpen: true, bucket: MINUTE } as const;
     const types = (await readTypes(database.sql, tenantId, [webhook], window)).get(webhook)!;
     expect(types).toHaveLength(MOST_TYPES + 1);
     expect(types.find(({ eventType }) => eventType === OTHER_TYPES)).toMatchObject({ retrying: 50 });
@@ -280,7 +384,7 @@ describe('folding', () => {
   it('keeps minutes for days, hours for months and days for more than a year', async () => {
     const tenantId = newId();
     const webhook = newId();
-    const ages = [0, KEPT[MINUTE] + DAY, KEPT[HOUR] + 2 * DAY, 365 * DAY, KEPT[DAY] + 3 * DAY];
+    const ages = [0, KEPT[MINUTE] + DAY, KEPT[HOUR] + 2 * DAY, 365 * DAY, KEPT[DAY] + FORTNIGHT + 3 * DAY];
     await add(
       tenantId,
       [webhook],
@@ -301,6 +405,38 @@ describe('folding', () => {
     expect([await rowsOf(MINUTE), await rowsOf(HOUR), await rowsOf(DAY)]).toEqual([0, 2, 4]);
     await removeExpiredRollups(database.sql, now + 180 * DAY * 60_000);
     expect([await rowsOf(MINUTE), await rowsOf(HOUR), await rowsOf(DAY)]).toEqual([0, 0, 3]);
+  });
+
+  it('forgets a day together with its fortnight, so that types come to what days come to', async () => {
+    const tenantId = newId();
+    const webhook = newId();
+    const oldest = KEPT[DAY] - 3 * DAY;
+    const rows = Array.from({ length: 30 }, (_, n) => ({
+      webhook: 0,
+      type: 'a',
+      ago: oldest + n * DAY,
+      counts: [1, 0, 0, 0, 0] as const,
+      latencies: [],
+    }));
+    await add(tenantId, [webhook], rows);
+    const window = { from: today - 500 * DAY, to: today + 1, isOpen: true, bucket: DAY } as const;
+    const sums = async (): Promise<readonly [number, number]> => {
+      const total = (await readTotals(database.sql, tenantId, [webhook], window)).get(webhook);
+      const types = (await readTypes(database.sql, tenantId, [webhook], window)).get(webhook) ?? [];
+      return [total?.delivered ?? 0, types.reduce((sum, { delivered }) => sum + delivered, 0)];
+    };
+    await foldAll();
+    const left: number[] = [];
+    for (let day = 0; day < 40; day++) {
+      await removeExpiredRollups(database.sql, now + day * DAY * 60_000);
+      const [ofDays, ofTypes] = await sums();
+      expect(ofTypes).toBe(ofDays);
+      if (left.at(-1) !== ofDays) left.push(ofDays);
+    }
+    // At first all of the last 400 days, in the end none, whole fortnights at once.
+    expect(left[0]).toBeGreaterThanOrEqual(4);
+    expect(left.at(-1)).toBe(0);
+    expect(left.slice(0, -1).every((sum, index) => sum - left[index + 1]! <= 14)).toBe(true);
   });
 });
 

@@ -2,9 +2,9 @@ import { addCounts, noCounts, successRate, totalOf } from '../domain/analytics/c
 import type { Counts } from '../domain/analytics/counts.ts';
 import { MOST_TYPES, OTHER_TYPES } from '../domain/analytics/fold.ts';
 import { DAY, floorTo, HOUR, MINUTE, WHOLE_TENANT } from '../domain/analytics/grain.ts';
-import type { Grain } from '../domain/analytics/grain.ts';
+import type { Bucket } from '../domain/analytics/grain.ts';
 import { percentile } from '../domain/analytics/histogram.ts';
-import { firstMinute } from '../domain/analytics/rollups.ts';
+import { emptyRollup, firstMinute } from '../domain/analytics/rollups.ts';
 import type { Rollup, TypeCounts } from '../domain/analytics/rollups.ts';
 import { MOST_BUCKETS, windowOf } from '../domain/analytics/window.ts';
 import type { DeliveryStatus } from '../domain/deliveries/delivery.ts';
@@ -77,7 +77,7 @@ const TimelinePoint = builder.objectRef<{ minute: number; rollup: Rollup | undef
     p95Ms: t.int({
       nullable: true,
       description: 'What 95 % of their attempts took at most, in milliseconds; null without any.',
-      resolve: ({ rollup }) => (rollup ? percentile(rollup.latency, 0.95) : null),
+      resolve: ({ rollup }) => latencyOf(rollup, 0.95),
     }),
   }),
 });
@@ -93,7 +93,7 @@ const LatencyStats = builder.objectRef<Rollup | undefined>('LatencyStats').imple
 });
 
 const latencyOf = (rollup: Rollup | undefined, share: number): number | null =>
-  rollup ? percentile(rollup.latency, share) : null;
+  rollup ? percentile(rollup.latency.histogram, share) : null;
 
 const AnalyticsType = builder.objectRef<AnalyticsKey>('Analytics').implement({
   description:
@@ -136,7 +136,7 @@ const AnalyticsType = builder.objectRef<AnalyticsKey>('Analytics').implement({
     latency: t.field({
       type: LatencyStats,
       description: 'What their attempts took.',
-      resolve: async (key, _args, { loaders }) => (await loaders.totals.load(key)) ?? { ...noCounts(), latency: [] },
+      resolve: async (key, _args, { loaders }) => (await loaders.totals.load(key)) ?? emptyRollup(),
     }),
     successRate: t.float({
       nullable: true,
@@ -172,7 +172,7 @@ const analyticsArgs = builder.args((t) => ({
 
 interface AnalyticsArgs {
   readonly range?: typeof TimeRangeInput.$inferInput | null | undefined;
-  readonly bucket: Grain;
+  readonly bucket: Bucket;
 }
 
 const analyticsOf = async (context: Context, webhookId: string, { range, bucket }: AnalyticsArgs) => {

@@ -1,9 +1,9 @@
 import type { Database, Sql } from '../../platform/database.ts';
 import { addCounts, COUNT_NAMES, noCounts } from './counts.ts';
 import type { Counts } from './counts.ts';
-import { DAY, floorTo, GRAINS, KEPT, minuteOf, WHOLE_TENANT } from './grain.ts';
+import { DAY, floorTo, FORTNIGHT, GRAINS, KEPT, minuteOf, TYPE_GRAINS, WHOLE_TENANT } from './grain.ts';
 import type { Grain } from './grain.ts';
-import { countIn, packed, PackedHistograms } from './histogram.ts';
+import { addPacked, countIn, packed } from './histogram.ts';
 
 /** Event types that a webhook, or a tenant, has counts of its own for in one day. */
 export const MOST_TYPES = 200;
@@ -14,6 +14,12 @@ const ROWS_PER_FOLD = 2_000;
 const REMOVED_AT_ONCE = 5_000;
 /** Kept longer than they are answered, so that a reader with another clock finds them. */
 const SLACK_MINUTES = 120;
+
+/** Days go with the fortnight that they are in: whichever of them is read, it comes to the same. */
+const goesWith = (grain: Grain): Grain => (grain === DAY ? FORTNIGHT : grain);
+
+/** The first minute of which anything of this grain is kept. */
+const keptSince = (grain: Grain, now: number): number => floorTo(now - KEPT[grain] - SLACK_MINUTES, goesWith(grain));
 
 /** Whoever holds it, for a transaction, folds. */
 const FOLD_LOCK = 4_017_008;
@@ -85,7 +91,7 @@ const dayOf = ({ tenant_id, minute }: Pick<Place, 'tenant_id' | 'minute'>, webho
 });
 
 /**
- * Moves a slice of fresh counts into minutes, hours and days, of their webhooks and of their tenants, in one transaction: each
+ * Moves a slice of fresh counts into all grains, of their webhooks and of their tenants, in one transaction: each
  * row counts once, whatever dies when. Counts for a past minute, of a delivery that was retried, are added to it like any
  * other; grains that are not kept that far back are left out.
  *
@@ -106,14 +112,16 @@ export const foldOnce = (database: Database, nowMs: number): Promise<number | nu
     for (const row of fresh) {
       for (const webhook_id of [row.webhook_id, WHOLE_TENANT]) {
         const event_type = named(row, webhook_id);
-        for (const grain of GRAINS) {
+        for (const grain of TYPE_GRAINS) {
           const minute = floorTo(row.minute, grain);
-          if (minute < now - KEPT[grain] - SLACK_MINUTES) continue;
+          if (minute < keptSince(grain, now)) continue;
           const place = { tenant_id: row.tenant_id, webhook_id, grain, minute };
           const key = keyOf(place);
-          const total = totals.getOrInsertComputed(key, () => ({ ...place, ...noCounts(), latency: [] }));
-          addCounts(total, row);
-          for (const bucket of row.latencies ?? []) countIn(total.latency, bucket);
+          if (grain !== FORTNIGHT) {
+            const total = totals.getOrInsertComputed(key, () => ({ ...place, ...noCounts(), latency: [] }));
+            addCounts(total, row);
+            for (const bucket of row.latencies ?? []) countIn(total.latency, bucket);
+          }
           const ofType = types.getOrInsertComputed(`${key} ${event_type}`, () => ({
             ...place,
             event_type,
@@ -159,7 +167,7 @@ const boundedTypes = async (
 /** What is stored is written anew: nobody else writes it meanwhile, because only one process folds. */
 const addStoredLatencies = async (sql: Sql, totals: ReadonlyMap<string, Total>): Promise<void> => {
   for (const stored of await readAt<Place & { latency: Buffer }>(sql, READ_LATENCIES, [...totals.values()])) {
-    new PackedHistograms(stored.latency).addNextTo(totals.get(keyOf(stored))!.latency);
+    addPacked(totals.get(keyOf(stored))!.latency, stored.latency);
   }
 };
 
@@ -185,10 +193,13 @@ returning 1`;
 /** Removes what is not kept any more, in slices. @returns how many rows */
 export const removeExpiredRollups = async (sql: Sql, nowMs: number): Promise<number> => {
   let removed = 0;
-  for (const table of ['rollup', 'rollup_type'] as const) {
-    for (const grain of GRAINS) {
+  for (const [table, grains] of [
+    ['rollup', GRAINS],
+    ['rollup_type', TYPE_GRAINS],
+  ] as const) {
+    for (const grain of grains) {
       for (;;) {
-        const slice = await sql.query(REMOVE(table), [grain, minuteOf(nowMs) - KEPT[grain] - SLACK_MINUTES - grain]);
+        const slice = await sql.query(REMOVE(table), [grain, keptSince(grain, minuteOf(nowMs)) - goesWith(grain)]);
         removed += slice.length;
         if (slice.length < REMOVED_AT_ONCE) break;
       }

@@ -45,27 +45,57 @@ export const packed = (histogram: Histogram): Buffer => {
   return Buffer.from(bytes);
 };
 
-/** Reads histograms that are stored one after the other. */
-export class PackedHistograms {
-  readonly #bytes: Uint8Array;
-  #at = 0;
+/** Adds the stored histogram that begins at `at` to `sum`, which grows as it has to. */
+export const addPacked = (sum: number[], bytes: Uint8Array, at = 0): void => {
+  const buckets = bytes[at++]!;
+  for (let bucket = 0; bucket < buckets; bucket++) {
+    let byte = bytes[at++]!;
+    let count = byte & 127;
+    for (let unit = 128; byte > 127; unit *= 128) {
+      byte = bytes[at++]!;
+      count += (byte & 127) * unit;
+    }
+    sum[bucket] = (sum[bucket] ?? 0) + count;
+  }
+};
 
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+/** Where the next one begins, of those that are stored one after the other. */
+export const packedEnd = (bytes: Uint8Array, at: number): number => {
+  let left = bytes[at++]!;
+  while (left > 0) if (bytes[at++]! < 128) left--;
+  return at;
+};
+
+/**
+ * A sum of histograms that stays as it is stored while there is one of them, which is most: the 720 of a month of hours,
+ * unpacked, made every collection of garbage in the midst of a request take 7 ms instead of 2.
+ */
+export class Latencies {
+  #stored: Uint8Array | null = null;
+  #at = 0;
+  #sum: number[] | null = null;
+
+  /** What is stored at `at` must not change any more. */
+  addPacked(bytes: Uint8Array, at: number): void {
+    if (this.#stored || this.#sum) addPacked(this.#unpacked(), bytes, at);
+    else [this.#stored, this.#at] = [bytes, at];
   }
 
-  /** Adds the next one to `sum`, which grows as it has to. */
-  addNextTo(sum: number[]): void {
-    const buckets = this.#bytes[this.#at++]!;
-    for (let bucket = 0; bucket < buckets; bucket++) {
-      let byte = this.#bytes[this.#at++]!;
-      let count = byte & 127;
-      for (let unit = 128; byte > 127; unit *= 128) {
-        byte = this.#bytes[this.#at++]!;
-        count += (byte & 127) * unit;
-      }
-      sum[bucket] = (sum[bucket] ?? 0) + count;
-    }
+  countIn(bucket: number): void {
+    countIn(this.#unpacked(), bucket);
+  }
+
+  get histogram(): Histogram {
+    if (this.#sum) return this.#sum;
+    const sum: number[] = [];
+    if (this.#stored) addPacked(sum, this.#stored, this.#at);
+    return sum;
+  }
+
+  #unpacked(): number[] {
+    this.#sum ??= [...this.histogram];
+    this.#stored = null;
+    return this.#sum;
   }
 }
 

@@ -1,14 +1,14 @@
 import type { Sql } from '../../platform/database.ts';
 import { COUNT_NAMES, noCounts } from './counts.ts';
 import type { Counts } from './counts.ts';
-import { DAY, floorTo, WHOLE_TENANT } from './grain.ts';
-import { countIn, PackedHistograms } from './histogram.ts';
+import { DAY, floorTo, FORTNIGHT, WHOLE_TENANT } from './grain.ts';
+import { Latencies, packedEnd } from './histogram.ts';
 import { segmentsOf } from './window.ts';
 import type { AnalyticsWindow, Segment } from './window.ts';
 
 /** Counts, and what attempts took. */
 export interface Rollup extends Counts {
-  readonly latency: number[];
+  readonly latency: Latencies;
 }
 
 const GIVEN = `unnest($2::uuid[]) as given (webhook_id)`;
@@ -85,32 +85,30 @@ interface RollupRow extends Readonly<Record<keyof Counts, readonly number[]>> {
 
 const scopeOf = (webhookIds: readonly string[]): Scope => (webhookIds[0] === WHOLE_TENANT ? 'tenant' : 'webhooks');
 
-const valuesOf = (
-  tenantId: string,
-  webhookIds: readonly string[],
-  { from, to }: AnalyticsWindow,
-  segments: readonly Segment[],
-): unknown[] => [
+const valuesOf = (tenantId: string, webhookIds: readonly string[], segments: readonly Segment[]): unknown[] => [
   tenantId,
   webhookIds,
   segments.map(({ grain }) => grain),
   segments.map((segment) => segment.from),
   segments.map((segment) => segment.to),
-  from,
-  to,
+  segments[0]!.from,
+  segments.at(-1)!.to,
 ];
 
 const addRow = (row: RollupRow, sumOf: (minute: number) => Rollup): void => {
-  const histograms = row.histograms && new PackedHistograms(row.histograms);
+  let at = 0;
   for (const [index, minute] of row.minute.entries()) {
     const sum = sumOf(minute);
     for (const name of COUNT_NAMES) sum[name] += row[name][index]!;
-    histograms?.addNextTo(sum.latency);
-    for (const bucket of row.latencies?.[index] ?? []) countIn(sum.latency, bucket);
+    if (row.histograms) {
+      sum.latency.addPacked(row.histograms, at);
+      at = packedEnd(row.histograms, at);
+    }
+    for (const bucket of row.latencies?.[index] ?? []) sum.latency.countIn(bucket);
   }
 };
 
-const emptyRollup = (): Rollup => ({ ...noCounts(), latency: [] });
+export const emptyRollup = (): Rollup => ({ ...noCounts(), latency: new Latencies() });
 
 /** All of a window, by webhook; those without anything are left out. `WHOLE_TENANT` alone asks for the tenant. */
 export const readTotals = async (
@@ -120,7 +118,7 @@ export const readTotals = async (
   window: AnalyticsWindow,
 ): Promise<Map<string, Rollup>> => {
   const totals = new Map<string, Rollup>();
-  for (const row of await readRows(sql, tenantId, webhookIds, window, segmentsOf(window, DAY))) {
+  for (const row of await readRows(sql, tenantId, webhookIds, segmentsOf(window, DAY))) {
     const total = totals.getOrInsertComputed(row.webhook_id, emptyRollup);
     addRow(row, () => total);
   }
@@ -135,7 +133,7 @@ export const readTimelines = async (
   window: AnalyticsWindow,
 ): Promise<Map<string, Map<number, Rollup>>> => {
   const timelines = new Map<string, Map<number, Rollup>>();
-  for (const row of await readRows(sql, tenantId, webhookIds, window, segmentsOf(window, window.bucket))) {
+  for (const row of await readRows(sql, tenantId, webhookIds, segmentsOf(window, window.bucket))) {
     const timeline = timelines.getOrInsertComputed(row.webhook_id, () => new Map<number, Rollup>());
     addRow(row, (minute) => timeline.getOrInsertComputed(floorTo(minute, window.bucket), emptyRollup));
   }
@@ -146,10 +144,8 @@ const readRows = (
   sql: Sql,
   tenantId: string,
   webhookIds: readonly string[],
-  window: AnalyticsWindow,
   segments: readonly Segment[],
-): Promise<RollupRow[]> =>
-  sql.query<RollupRow>(READ(scopeOf(webhookIds)), valuesOf(tenantId, webhookIds, window, segments));
+): Promise<RollupRow[]> => sql.query<RollupRow>(READ(scopeOf(webhookIds)), valuesOf(tenantId, webhookIds, segments));
 
 /** What a webhook's deliveries of one event type came to. */
 export interface TypeCounts extends Counts {
@@ -165,7 +161,7 @@ export const readTypes = async (
 ): Promise<Map<string, TypeCounts[]>> => {
   const rows = await sql.query<Counts & { webhook_id: string; event_type: string }>(
     READ_TYPES(scopeOf(webhookIds)),
-    valuesOf(tenantId, webhookIds, window, segmentsOf(window, DAY)),
+    valuesOf(tenantId, webhookIds, segmentsOf(window, FORTNIGHT)),
   );
   const types = new Map<string, TypeCounts[]>();
   for (const { webhook_id, event_type, ...counts } of rows) {
@@ -183,7 +179,7 @@ export const readRates = async (
 ): Promise<Map<string, Pick<Counts, 'delivered' | 'failed'>>> => {
   const rows = await sql.query<Pick<Counts, 'delivered' | 'failed'> & { webhook_id: string }>(
     READ_RATES,
-    valuesOf(tenantId, webhookIds, window, segmentsOf(window, DAY)),
+    valuesOf(tenantId, webhookIds, segmentsOf(window, DAY)),
   );
   return new Map(rows.map((row) => [row.webhook_id, row]));
 };

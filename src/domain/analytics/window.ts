@@ -1,6 +1,6 @@
 import { ValidationError } from '../errors.ts';
-import { ceilTo, DAY, floorTo, GRAINS, HOUR, KEPT, MINUTE, minuteOf } from './grain.ts';
-import type { Grain } from './grain.ts';
+import { ceilTo, DAY, floorTo, HOUR, KEPT, MINUTE, minuteOf, TYPE_GRAINS } from './grain.ts';
+import type { Bucket, Grain } from './grain.ts';
 
 /** Of one timeline. */
 export const MOST_BUCKETS = 1_500;
@@ -19,8 +19,10 @@ export interface AnalyticsWindow {
   readonly from: number;
   /** Exclusive. */
   readonly to: number;
+  /** Whether it reaches until now: nothing is published after it. */
+  readonly isOpen: boolean;
   /** Of the timeline; its stretches begin at multiples of it, UTC. */
-  readonly bucket: Grain;
+  readonly bucket: Bucket;
 }
 
 export interface AskedRange {
@@ -28,8 +30,12 @@ export interface AskedRange {
   readonly to?: Date | null | undefined;
 }
 
-const NAMES: Readonly<Record<Grain, string>> = { [MINUTE]: 'MINUTE', [HOUR]: 'HOUR', [DAY]: 'DAY' };
-const COARSER: Readonly<Record<Grain, string>> = { [MINUTE]: ' or ask for HOUR', [HOUR]: ' or ask for DAY', [DAY]: '' };
+const NAMES: Readonly<Record<Bucket, string>> = { [MINUTE]: 'MINUTE', [HOUR]: 'HOUR', [DAY]: 'DAY' };
+const COARSER: Readonly<Record<Bucket, string>> = {
+  [MINUTE]: ' or ask for HOUR',
+  [HOUR]: ' or ask for DAY',
+  [DAY]: '',
+};
 
 /**
  * The last 30 days without a range, from `firstMinute` where its beginning is left out, and until now where its end is. Widened
@@ -41,7 +47,7 @@ const COARSER: Readonly<Record<Grain, string>> = { [MINUTE]: ' or ask for HOUR',
  */
 export const windowOf = (
   range: AskedRange | null | undefined,
-  bucket: Grain,
+  bucket: Bucket,
   nowMs: number,
   firstMinute: number | null,
 ): AnalyticsWindow => {
@@ -58,7 +64,12 @@ export const windowOf = (
   if (from >= Math.min(to, beyondNow)) {
     throw new ValidationError('This range has nothing in it: range.from is in the future.', ['range', 'from']);
   }
-  const window = { from: widened(from, beyondNow, floorTo), to: widened(to, beyondNow, ceilTo), bucket };
+  const window = {
+    from: widened(from, beyondNow, floorTo),
+    to: widened(to, beyondNow, ceilTo),
+    isOpen: to >= beyondNow,
+    bucket,
+  };
   const count = (ceilTo(window.to, bucket) - floorTo(window.from, bucket)) / bucket;
   if (count > MOST_BUCKETS) {
     throw new ValidationError(
@@ -87,18 +98,20 @@ const widened = (minute: number, now: number, round: (minute: number, grain: Gra
 export const lastDay = (nowMs: number): AnalyticsWindow => ({
   from: minuteOf(nowMs) - DAY,
   to: minuteOf(nowMs) + 1,
+  isOpen: true,
   bucket: HOUR,
 });
 
 /**
- * Cuts a window into as few stretches as there are, none longer than `longest`: days, hours before and after them, minutes at both
- * ends. Together they are the window, and no minute is in two.
+ * Cuts a window into as few stretches as there are, none longer than `longest`: the longest, with finer ones before and after
+ * them, minutes at both ends. Together they are the window, and no minute is in two. Where the window is open they go on to the end of
+ * the last of the longest: there is nothing in it but what happened until now, and its hours and minutes need not be read.
  */
-export const segmentsOf = ({ from, to }: AnalyticsWindow, longest: Grain): Segment[] =>
+export const segmentsOf = ({ from, to, isOpen }: AnalyticsWindow, longest: Grain): Segment[] =>
   cut(
     from,
-    to,
-    GRAINS.filter((grain) => grain <= longest),
+    isOpen ? ceilTo(to, longest) : to,
+    TYPE_GRAINS.filter((grain) => grain <= longest),
   );
 
 const cut = (from: number, to: number, [grain, ...finer]: readonly Grain[]): Segment[] => {
