@@ -1,6 +1,6 @@
 import { GraphQLClient } from 'graphql-request';
 import { schema } from '../mikro-orm.config.ts';
-import { GRAINS } from '../src/domain/analytics/grain.ts';
+import { DAY, FORTNIGHT, GRAINS } from '../src/domain/analytics/grain.ts';
 import { packed } from '../src/domain/analytics/histogram.ts';
 import { ensurePartitions } from '../src/domain/retention/partitions.ts';
 import { openDatabase } from '../src/platform/database.ts';
@@ -48,6 +48,10 @@ where owner <> ($2::uuid[])[${WEBHOOKS}] or n * grain < 2880`;
 const FILL_TYPES = `
 insert into rollup_type (tenant_id, webhook_id, grain, minute, event_type, delivered, abandoned, cancelled, retrying, failed)
 select tenant_id, webhook_id, grain, minute, 'bench.type' || n, 4, 0, 0, 0, 0 from rollup cross join generate_series(0, 19) as n`;
+const FILL_FORTNIGHTS = `
+insert into rollup_type (tenant_id, webhook_id, grain, minute, event_type, delivered, abandoned, cancelled, retrying, failed)
+select tenant_id, webhook_id, ${FORTNIGHT}, minute / ${FORTNIGHT} * ${FORTNIGHT}, event_type, sum(delivered), 0, 0, 0, 0
+from rollup_type where grain = ${DAY} group by tenant_id, webhook_id, minute / ${FORTNIGHT}, event_type`;
 
 const fill = async (stage: Stage, tenantId: string, webhookIds: readonly string[]): Promise<void> => {
   const database = await openDatabase({ url: stage.url, poolSize: 2, schema });
@@ -74,6 +78,7 @@ const fill = async (stage: Stage, tenantId: string, webhookIds: readonly string[
   const latencies = GRAINS.map((grain) => packed(Array.from({ length: 70 }, () => grain)));
   await sql.query(FILL_ROLLUPS, [tenantId, owners, Math.floor(now / 60_000), ...latencies]);
   await sql.query(FILL_TYPES);
+  await sql.query(FILL_FORTNIGHTS);
   progress('  analyzing');
   await sql.query('vacuum analyze');
 };
