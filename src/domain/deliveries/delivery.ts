@@ -1,20 +1,12 @@
+import type { FailureCode } from '../../platform/outbound/failures.ts';
+
 /** Statuses of a delivery as stored or derived: PENDING, RETRYING and HELD are open, the others have ended. */
 export type DeliveryStatus = 'PENDING' | 'RETRYING' | 'DELIVERED' | 'ABANDONED' | 'HELD' | 'CANCELLED' | 'FILTERED';
 
 export type AttemptTrigger = 'INITIAL' | 'RETRY' | 'MANUAL' | 'BULK' | 'RESUME' | 'TEST';
 
-export type AttemptErrorCode =
-  | 'HTTP_STATUS'
-  | 'REDIRECT'
-  | 'TIMEOUT'
-  | 'DNS'
-  | 'CONNECTION_REFUSED'
-  | 'CONNECTION_RESET'
-  | 'TLS'
-  | 'BLOCKED_ADDRESS'
-  | 'RESPONSE_TOO_LARGE'
-  | 'CONDITION_FAILED'
-  | 'UNKNOWN';
+/** What a request can fail with, or its webhook's condition before it. */
+export type AttemptErrorCode = FailureCode | 'CONDITION_FAILED';
 
 export interface AttemptError {
   readonly code: AttemptErrorCode;

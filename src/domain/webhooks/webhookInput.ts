@@ -43,7 +43,8 @@ const whole = (least: number, most: number, what: string) =>
     .int()
     .refine((value) => value >= least && value <= most, `${what} must be from ${least} to ${most}.`);
 
-const fields = ({ checkUrl, headerPrefix }: WebhookRules) => ({
+/** Every webhook has these. */
+const required = ({ checkUrl }: WebhookRules) => ({
   name: text(1, 255, 'The name'),
   url: z.string().superRefine((url, context) => {
     const refusal = checkUrl(url);
@@ -59,21 +60,32 @@ const fields = ({ checkUrl, headerPrefix }: WebhookRules) => ({
     .min(1, 'Name at least one event type.')
     .max(100, 'Name at most 100 event types.')
     .transform(unique),
-  description: text(0, 2_000, 'The description'),
+});
+
+/** What may be left out, or be null: the default. */
+const optional = ({ headerPrefix }: WebhookRules) => ({
+  isActive: z.boolean().nullish(),
+  verifySsl: z.boolean().nullish(),
+  description: text(0, 2_000, 'The description').nullish(),
   entityIds: z
     .array(exactText(1, 255, 'An entity id'))
     .max(MAX_ENTITY_IDS, `Name at most ${MAX_ENTITY_IDS} entities.`)
-    .transform(unique),
+    .transform(unique)
+    .nullish(),
   payloadFields: z
     .array(exactText(1, 255, 'A payload field'))
     .max(MAX_PAYLOAD_FIELDS, `Name at most ${MAX_PAYLOAD_FIELDS} payload fields.`)
-    .transform(unique),
-  timeoutSeconds: whole(1, 30, 'The timeout in seconds'),
-  retrySchedule: z.array(whole(1, 86_400, 'A wait in seconds')).max(20, 'A schedule has at most 20 waits.'),
-  maxConcurrency: whole(1, 100, 'The concurrency'),
-  rateLimitPerMinute: whole(1, 60_000, 'The rate limit per minute'),
-  ordering: z.enum(ORDERINGS),
-  condition: exactText(1, 4_096, 'A condition'),
+    .transform(unique)
+    .nullish(),
+  timeoutSeconds: whole(1, 30, 'The timeout in seconds').nullish(),
+  retrySchedule: z
+    .array(whole(1, 86_400, 'A wait in seconds'))
+    .max(20, 'A schedule has at most 20 waits.')
+    .nullish(),
+  maxConcurrency: whole(1, 100, 'The concurrency').nullish(),
+  rateLimitPerMinute: whole(1, 60_000, 'The rate limit per minute').nullish(),
+  ordering: z.enum(ORDERINGS).nullish(),
+  condition: exactText(1, 4_096, 'A condition').nullish(),
   headers: z
     .array(
       z.object({
@@ -100,7 +112,8 @@ const fields = ({ checkUrl, headerPrefix }: WebhookRules) => ({
           message: `The header ${names[twice]} is there twice: leave one out.`,
           path: [twice, 'name'],
         });
-    }),
+    })
+    .nullish(),
 });
 
 /** A webhook's settings, whole and checked. */
@@ -156,25 +169,7 @@ export const checkCreate = (
   input: WebhookCreateInput,
   rules: WebhookRules,
 ): WebhookSettings & { readonly isActive: boolean; readonly headers: readonly HeaderInput[] } => {
-  const f = fields(rules);
-  const schema = z.object({
-    name: f.name,
-    url: f.url,
-    eventTypes: f.eventTypes,
-    isActive: z.boolean().nullish(),
-    verifySsl: z.boolean().nullish(),
-    description: f.description.nullish(),
-    entityIds: f.entityIds.nullish(),
-    payloadFields: f.payloadFields.nullish(),
-    timeoutSeconds: f.timeoutSeconds.nullish(),
-    retrySchedule: f.retrySchedule.nullish(),
-    maxConcurrency: f.maxConcurrency.nullish(),
-    rateLimitPerMinute: f.rateLimitPerMinute.nullish(),
-    ordering: f.ordering.nullish(),
-    condition: f.condition.nullish(),
-    headers: f.headers.nullish(),
-  });
-  const given = parseInput(schema, input);
+  const given = parseInput(z.object({ ...required(rules), ...optional(rules) }), input);
   return {
     ...given,
     isActive: given.isActive ?? true,
@@ -202,30 +197,15 @@ export interface WebhookChange {
 
 /** Throws ValidationError with the path of the first thing that is wrong. */
 export const checkUpdate = (input: WebhookUpdateInput, rules: WebhookRules): WebhookChange => {
-  for (const required of ['name', 'url', 'eventTypes'] as const) {
-    if (input[required] === null) {
-      throw new ValidationError('This cannot be null: leave it out to keep it.', ['input', required]);
+  for (const name of ['name', 'url', 'eventTypes'] as const) {
+    if (input[name] === null) {
+      throw new ValidationError('This cannot be null: leave it out to keep it.', ['input', name]);
     }
   }
-  const f = fields(rules);
-  const schema = z.object({
-    name: f.name.optional(),
-    url: f.url.optional(),
-    eventTypes: f.eventTypes.optional(),
-    isActive: z.boolean().nullish(),
-    status: z.enum(WEBHOOK_STATUSES).nullish(),
-    verifySsl: z.boolean().nullish(),
-    description: f.description.nullish(),
-    entityIds: f.entityIds.nullish(),
-    payloadFields: f.payloadFields.nullish(),
-    timeoutSeconds: f.timeoutSeconds.nullish(),
-    retrySchedule: f.retrySchedule.nullish(),
-    maxConcurrency: f.maxConcurrency.nullish(),
-    rateLimitPerMinute: f.rateLimitPerMinute.nullish(),
-    ordering: f.ordering.nullish(),
-    condition: f.condition.nullish(),
-    headers: f.headers.nullish(),
-  });
+  const schema = z
+    .object(required(rules))
+    .partial()
+    .extend({ ...optional(rules), status: z.enum(WEBHOOK_STATUSES).nullish() });
   const { isActive, status, headers, ...given } = parseInput(schema, input);
   const resets: Partial<WebhookSettings> = {
     ...(given.verifySsl === null && { verifySsl: true }),

@@ -1,4 +1,4 @@
-/** Why an exchange is no success: the codes of `AttemptErrorCode` that a request can end with. */
+/** Why an exchange is no success. */
 export type FailureCode =
   | 'HTTP_STATUS'
   | 'REDIRECT'
