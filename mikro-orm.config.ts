@@ -12,6 +12,7 @@ import { Migration0011TenantFacets } from './migrations/0011-tenant-facets.ts';
 import { Migration0013PackedLatencies } from './migrations/0013-packed-latencies.ts';
 import { Migration0014FanOut } from './migrations/0014-fan-out.ts';
 import { Migration0015NarrowedSubscriptions } from './migrations/0015-narrowed-subscriptions.ts';
+import { Migration0016Held } from './migrations/0016-held.ts';
 import { Migration0017Fortnights } from './migrations/0017-fortnights.ts';
 import { Migration0018SteadyQueues } from './migrations/0018-steady-queues.ts';
 import type { DatabaseSchema } from './src/platform/database.ts';
@@ -43,6 +44,7 @@ export const schema: DatabaseSchema = {
     Migration0013PackedLatencies,
     Migration0014FanOut,
     Migration0015NarrowedSubscriptions,
+    Migration0016Held,
     Migration0017Fortnights,
     Migration0018SteadyQueues,
   ],

@@ -4,6 +4,7 @@ import { decodeId } from '../src/platform/ids.ts';
 import { runSql, selectSql } from './harness/database.ts';
 import { until } from './harness/program.ts';
 import { useScene } from './harness/scene.ts';
+import { stall } from './harness/stall.ts';
 
 const scene = useScene();
 
@@ -26,34 +27,6 @@ const lanesOf = (id: string): Promise<{ resting: boolean }[]> =>
     decodeId('webhook', id),
   ]);
 
-/** Publishing has found its webhooks and waits, until the lock is released, before it writes the first delivery. */
-const heldPublish = async (
-  type: string,
-): Promise<{ readonly published: Promise<unknown>; readonly release: () => Promise<void> }> => {
-  await runSql(
-    scene.database.url,
-    `create or replace function hold_publish() returns trigger language plpgsql as $$
-       begin perform pg_advisory_xact_lock_shared(1); return new; end $$`,
-  );
-  await runSql(
-    scene.database.url,
-    `create trigger hold_publish before insert on delivery_open for each row
-       when (new.event_type = '${type}') execute function hold_publish()`,
-  );
-  const holder = await connected();
-  await holder.query(`select pg_advisory_lock(1)`);
-  const published = scene.tenant.publish(type);
-  await until('publishing waits', async () => (await waiting('/*publish*/%')).length > 0);
-  return {
-    published,
-    release: async () => {
-      await holder.end();
-      await published;
-      await runSql(scene.database.url, `drop trigger hold_publish on delivery_open`);
-    },
-  };
-};
-
 it.each(['ACTIVE', 'PAUSED'])(
   'what is published while its webhook, which was %s, is deleted ends, though the lane was swept before',
   async (status) => {
@@ -61,7 +34,7 @@ it.each(['ACTIVE', 'PAUSED'])(
     const type = await tenant.registerType();
     const { id } = await tenant.createWebhook(receiver.url, [type]);
     await tenant.update(id, { status });
-    const { release } = await heldPublish(type);
+    const { release } = await stall(scene.database.url, type, () => tenant.publish(type));
     await tenant.remove(id);
     // Nothing was open yet, so the holder found nothing to cancel and gave the lane up.
     await until('the lane is given up', async () => (await lanesOf(id)).every(({ resting }) => resting));

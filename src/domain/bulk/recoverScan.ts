@@ -1,6 +1,6 @@
 import type { Sql } from '../../platform/database.ts';
 import { lowestIdAt } from '../../platform/ids.ts';
-import { opening, takingAgain, TELLING_AGAIN } from '../deliveries/reopening.ts';
+import { opening, takingAgain, tellingAgain } from '../deliveries/reopening.ts';
 import { splitTypePatterns } from '../events/typePatterns.ts';
 import type { WebhookStatus } from '../webhooks/webhook.ts';
 import type { BulkTask, BulkWork } from './bulkOperation.ts';
@@ -25,7 +25,7 @@ const LOCK = `/*recover_lock*/ select pg_advisory_xact_lock(4017005, hashtext($1
  * Walks the tenant's events since the moment, by (tenant_id, id). An event's delivery to the webhook has an id that
  * derives from both: one that failed is opened again, and where there is none it is made, if the webhook wants such
  * events now. What was delivered, filtered or is open stays as it is, so that doing it again changes nothing; so does what the
- * fan-out of an event has yet to make. Answers a sentence where there is nowhere to send to.
+ * fan-out of an event has yet to make. The feed is told of what it makes only where that is held, as with publishing. Answers a sentence where there is nowhere to send to.
  */
 export const recoverScan = async (
   sql: Sql,
@@ -70,11 +70,15 @@ export const recoverScan = async (
     work: `
       ${takingAgain('wanted')}, both_kinds as (
         select id, tenant_id, webhook_id, event_id, event_type, is_test, attempts, created_at, payload_fields,
-          response_status, duration_ms, error_code, error_message, is_forward from again
+          response_status, duration_ms, error_code, error_message, is_forward, webhook_name, webhook_status, false as is_made
+        from again
         union all
-        select wanted.id, $1::uuid, target.id, key, type, false, 0, now(), webhook.payload_fields, null, null, null, null, false
+        select wanted.id, $1::uuid, target.id, key, type, false, 0, now(), webhook.payload_fields, null, null, null, null, false,
+          target.name, target.status, true
         from wanted, target, webhook where is_missing and webhook.id = target.id
-      ), ${opening('both_kinds', 'BULK', 1)}, ${TELLING_AGAIN}`,
+      ), ${opening('both_kinds', 'BULK', 1)}, told as (
+        select * from both_kinds where not is_made or webhook_status = 'PAUSED'
+      ), ${tellingAgain('told')}`,
     outcome: `
       select (select count(*)::int from opened) as succeeded, 0 as failed,
         ${webhook.status === 'ACTIVE' ? 'array(select distinct webhook_id::text from opened)' : "'{}'::text[]"} as rung,

@@ -1,5 +1,5 @@
 import type { DeliveryListFilter } from '../deliveries/history.ts';
-import { opening, takingAgain, TELLING_AGAIN } from '../deliveries/reopening.ts';
+import { opening, takingAgain, tellingAgain } from '../deliveries/reopening.ts';
 import type { BulkWork } from './bulkOperation.ts';
 import { walkDeliveries } from './scan.ts';
 import type { Scan } from './scan.ts';
@@ -25,7 +25,7 @@ export const retryScan = (operation: BulkWork, filter: DeliveryListFilter, lowes
       select d.id as key, d.id, d.webhook_id, coalesce(${checks.join(' and ')}, false) as fits
       from delivery d where ${where} order by ${order} limit ${MOST_SCANNED}`,
     work: `
-      ${takingAgain('wanted')}, ${opening('again', 'BULK', 1)}, ${TELLING_AGAIN}`,
+      ${takingAgain('wanted')}, ${opening('again', 'BULK', 1)}, ${tellingAgain()}`,
     outcome: `
       select (select count(*)::int from opened) as succeeded,
         (select count(*)::int from wanted where webhook_id not in (select id from target)) as failed,

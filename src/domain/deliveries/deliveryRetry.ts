@@ -4,7 +4,7 @@ import type { WebhookStatus } from '../webhooks/webhook.ts';
 import type { LaneBell } from './bell.ts';
 import type { DeliveryRecord } from './delivery.ts';
 import { findDelivery } from './history.ts';
-import { lowestReopenableId, opening, takingAgain, TELLING_AGAIN } from './reopening.ts';
+import { lowestReopenableId, opening, takingAgain, tellingAgain } from './reopening.ts';
 
 export interface DeliveryRetryOptions {
   readonly database: Database;
@@ -24,7 +24,7 @@ interface Reopened {
 export const RETRY_ONE = `/*delivery_retry*/
 with wanted as materialized (
   select id, webhook_id from delivery where id = $2 and tenant_id = $1 and id >= $3
-), ${takingAgain('wanted')}, ${opening('again', 'MANUAL', 0)}, ${TELLING_AGAIN}
+), ${takingAgain('wanted')}, ${opening('again', 'MANUAL', 0)}, ${tellingAgain()}
 select webhook_id, webhook_status, epoch_ms(now()) as due_at from again`;
 
 const TOO_OLD = 'This delivery is as old as history is kept, and about to be removed: publish the event again.';

@@ -43,8 +43,10 @@ export interface Destination {
   readonly circuit: Circuit;
   /** What the rate limiter remembers; ms since the epoch. */
   readonly limiterAt: number;
-  /** Open deliveries up to this id were told as held; null: none. */
-  readonly heldToldTo: string | null;
+  /** How often the webhook was paused, resumed or enabled. */
+  readonly statusChanges: number;
+  /** Up to which of these the feed was told what that means for each open delivery. */
+  readonly statusTold: number;
   /** Takeovers from holders that died, since a result was last written down. */
   readonly crashes: number;
 }
@@ -70,7 +72,8 @@ interface DestinationRow {
   readonly circuit_until: number | null;
   readonly consecutive_failures: number | null;
   readonly limiter_at: number | null;
-  readonly held_told_to: string | null;
+  readonly status_changes: number;
+  readonly status_told: number;
   readonly crashes: number;
   readonly secret: string;
   readonly previous_secret: string | null;
@@ -88,7 +91,7 @@ select l.webhook_id, l.tenant_id, l.webhook_name, epoch_ms(l.held_until) as held
   w.verify_ssl, w.timeout_seconds, w.retry_schedule, w.max_concurrency, w.secret, w.previous_secret,
   epoch_ms(w.previous_secret_expires_at) as previous_until, w.rate_limit_per_minute, w.ordering, w.condition, w.payload_fields, w.headers,
   epoch_ms(w.resumed_at) as resumed_at, epoch_ms(l.circuit_until) as circuit_until, h.consecutive_failures,
-  epoch_ms(l.limiter_at) as limiter_at, l.held_told_to, l.crashes,
+  epoch_ms(l.limiter_at) as limiter_at, l.status_changes, l.status_told, l.crashes,
   f.status as forward_status, f.version as forward_version, f.url as forward_url, f.forward_secret,
   f.previous_forward_secret, epoch_ms(f.previous_forward_secret_expires_at) as previous_forward_until
 from unnest($1::uuid[]) as wanted(id)
@@ -127,7 +130,8 @@ const destinationOf = (row: DestinationRow, box: SecretBox): Destination => {
     resumedAt: row.resumed_at ?? 0,
     circuit: { failures: row.consecutive_failures ?? 0, until: row.circuit_until },
     limiterAt: row.limiter_at ?? 0,
-    heldToldTo: row.held_told_to,
+    statusChanges: row.status_changes,
+    statusTold: row.status_told,
     crashes: row.crashes,
   };
   if (row.status === null && row.forward_status !== null) return { ...common, ...forwardOf(row, box) };
@@ -183,7 +187,8 @@ type LaneState =
   | 'resumedAt'
   | 'circuit'
   | 'limiterAt'
-  | 'heldToldTo'
+  | 'statusChanges'
+  | 'statusTold'
   | 'crashes';
 
 /** An inbound webhook with an address: the defaults of an outbound one, and a key of its own. */

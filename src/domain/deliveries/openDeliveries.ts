@@ -62,10 +62,6 @@ export interface LaneCursor {
 /** A lane whose holders died this often in a row isn't worked until somebody changes its webhook. */
 export const PARKED_FROM_CRASHES = 5;
 
-/** Below and above every id. */
-const FIRST_ID = '00000000-0000-0000-0000-000000000000';
-export const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
-
 /** Before every row. */
 export const LANE_START: LaneCursor = { nextAt: '-infinity', seq: '0' };
 
@@ -223,61 +219,6 @@ export const cancelSlice = async (
   return row!.cancelled;
 };
 
-const TELL_HELD = `/*lane_held*/
-with slice as materialized (
-  select o.* from lane l join delivery_open o on o.webhook_id = l.webhook_id
-  where l.webhook_id = $1 and o.id > coalesce(l.held_told_to, '${FIRST_ID}')
-  order by o.webhook_id, o.id limit 1000 for key share of o skip locked
-), feed as (
-  insert into feed_outbox (tenant_id, changes)
-  select tenant_id, json_agg(json_build_object('at', floor(epoch_ms(clock_timestamp())), 'd', id, 'w', webhook_id,
-    'e', event_id, 'n', $2::text, 't', event_type, 's', 'HELD', 'a', attempts, 'f', is_forward::int) order by id)::text
-  from slice group by tenant_id
-), told as (select count(*)::int as told, (array_agg(id order by id desc))[1] as upto from slice)
-update lane l set held_told_to = case when told.told < 1000 then '${LAST_ID}' else told.upto end
-from told where l.webhook_id = $1
-returning told.told, l.held_told_to`;
-
-const TELL_RESUMED = `/*lane_resumed*/
-with slice as materialized (
-  select o.* from lane l join delivery_open o on o.webhook_id = l.webhook_id
-  where l.webhook_id = $1 and o.id <= l.held_told_to
-  order by o.webhook_id desc, o.id desc limit 1000 for key share of o skip locked
-), feed as (
-  insert into feed_outbox (tenant_id, changes)
-  select tenant_id, json_agg(json_build_object('at', floor(epoch_ms(clock_timestamp())), 'd', id, 'w', webhook_id,
-    'e', event_id, 'n', $2::text, 't', event_type, 's', case when attempts = 0 then 'PENDING' else 'RETRYING' end,
-    'a', attempts, 'f', is_forward::int) order by id)::text
-  from slice group by tenant_id
-), told as (select count(*)::int as told, (array_agg(id order by id))[1] as downto from slice)
-update lane l set held_told_to = case when told.told = 1000 then (
-    select o.id from delivery_open o where o.webhook_id = $1 and o.id < told.downto
-    order by o.webhook_id desc, o.id desc limit 1) end
-from told where l.webhook_id = $1
-returning told.told, l.held_told_to`;
-
-/**
- * Tells a slice of what is open of a paused webhook as HELD, upwards by id, or of one that was resumed as PENDING or
- * RETRYING, downwards. How far it came is written with it (`held_told_to`), so that each pause and each resumption is told
- * once, whoever dies in between, and a pause that ends early takes back what it told and no more.
- * What somebody else is ending right now is left out, and nobody ends what is told before that is committed: else the
- * feed would say HELD after CANCELLED.
- *
- * @returns how many were told, and how far that came: all of it where this is the last id (PAUSED) or null (ACTIVE)
- */
-export const tellSlice = async (
-  sql: Sql,
-  webhookId: string,
-  webhookName: string,
-  status: 'PAUSED' | 'ACTIVE',
-): Promise<{ told: number; heldToldTo: string | null }> => {
-  const [row] = await sql.query<{ told: number; held_told_to: string | null }>(
-    status === 'PAUSED' ? TELL_HELD : TELL_RESUMED,
-    [webhookId, webhookName],
-  );
-  return { told: row?.told ?? 0, heldToldTo: row ? row.held_told_to : status === 'PAUSED' ? LAST_ID : null };
-};
-
 const BEGIN_LANES = `/*lanes_begun*/
 update lane l set next_due_at = null, crashes = l.crashes + given.orphaned::int
 from unnest($1::uuid[], $2::boolean[]) as given(id, orphaned)
@@ -352,7 +293,7 @@ export const parkLanes = async (sql: Sql, lanes: readonly ParkedLane[]): Promise
 
 /*
  * To deliver now: the first of either band is due, and nothing holds the lane back. Of a webhook that is disabled or
- * deleted: to cancel. Of one that was paused or resumed: to tell.
+ * deleted: to cancel. Of one that was paused or resumed: to tell, until all of it is told.
  */
 const LANES_WITH_WORK = `/*lanes_with_work*/
 select l.webhook_id, l.tenant_id
@@ -360,8 +301,8 @@ from unnest($1::uuid[]) as given(id)
 join lane l on l.webhook_id = given.id
 left join lane_target w on w.id = given.id
 where case coalesce(w.status, 'DELETED')
-  when 'PAUSED' then l.held_told_to is distinct from '${LAST_ID}'
-  when 'ACTIVE' then l.held_told_to is not null or l.crashes < ${PARKED_FROM_CRASHES}
+  when 'PAUSED' then l.status_told <> l.status_changes
+  when 'ACTIVE' then l.status_told <> l.status_changes or l.crashes < ${PARKED_FROM_CRASHES}
     and (greatest(l.held_until, l.circuit_until) <= now() or (l.held_until is null and l.circuit_until is null))
     and least(
         (select coalesce(retry_at, next_at) from delivery_open o

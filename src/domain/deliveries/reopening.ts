@@ -49,12 +49,13 @@ outbound as materialized (
 
 /**
  * The part that opens the rows of a CTE like `again`, in the order of their events: due at once, the schedule anew, the
- * attempts counted on, 7 days from now on.
+ * attempts counted on, 7 days from now on. Of a paused webhook (`webhook_status`) they are held, and told so by `tellingAgain`.
  */
 export const opening = (rows: string, trigger: 'MANUAL' | 'BULK', band: 0 | 1): string => `
 opened as (
-  insert into delivery_open (${COLUMNS}, band, trigger, next_at, expires_at)
-  select ${COLUMNS}, ${band}, '${trigger}', now(), now() + ${MAX_OPEN_MS} * interval '1 ms'
+  insert into delivery_open (${COLUMNS}, band, trigger, next_at, expires_at, is_held)
+  select ${COLUMNS}, ${band}, '${trigger}', now(), now() + ${MAX_OPEN_MS} * interval '1 ms',
+    webhook_status = 'PAUSED'
   from ${rows} as rows order by event_id, id
   on conflict (id) do nothing
   returning webhook_id
@@ -67,12 +68,16 @@ export const countingAgain = (rows: string): string =>
     case when attempts > 0 then 'RETRYING' end as becomes, attempts > 0 as tried, null::smallint as latency
   from ${rows} as rows`);
 
-/** The parts that tell the feed what became of the rows of `again`, and count it. */
-export const TELLING_AGAIN = `
+/**
+ * The parts that tell the feed what became of the rows of `again`, and count it.
+ *
+ * @param told the name of a CTE of those that are told, where there are others
+ */
+export const tellingAgain = (told = 'again'): string => `
 feed as (
   insert into feed_outbox (tenant_id, changes)
   select tenant_id, json_agg(json_build_object('at', floor(epoch_ms(clock_timestamp())), 'd', id, 'w', webhook_id,
     'e', event_id, 'n', webhook_name, 't', event_type, 's', case when webhook_status = 'PAUSED' then 'HELD'
       when attempts = 0 then 'PENDING' else 'RETRYING' end, 'a', attempts, 'f', is_forward::int) order by id)::text
-  from again group by tenant_id
+  from ${told} as told group by tenant_id
 ), ${countingAgain('again')}`;

@@ -1,6 +1,5 @@
 import type { Sql } from '../../platform/database.ts';
 import type { Ring } from '../deliveries/bell.ts';
-import { LAST_ID } from '../deliveries/openDeliveries.ts';
 import { MAX_OPEN_MS } from '../deliveries/schedule.ts';
 import { heldChange } from './heldChange.ts';
 
@@ -41,16 +40,16 @@ with turn as materialized (
     and w.status <> 'DISABLED'
 ), opened as (
   insert into delivery_open
-    (id, tenant_id, webhook_id, event_id, event_type, next_at, created_at, expires_at, payload_fields)
+    (id, tenant_id, webhook_id, event_id, event_type, next_at, created_at, expires_at, payload_fields, is_held)
   select derive_id(event_id, webhook_id::text), tenant_id, webhook_id, event_id, event_type,
-    now(), least(now(), published_at), now() + $1 * interval '1 ms', payload_fields
+    now(), least(now(), published_at), now() + $1 * interval '1 ms', payload_fields, status = 'PAUSED'
   from matches order by webhook_id
   on conflict (id) do nothing
 ), held as (
   insert into feed_outbox (tenant_id, changes)
   select m.tenant_id, json_agg(${heldChange('m.event_id', 'm.event_type')} order by l.webhook_id)::text
   from matches m join lane l on l.webhook_id = m.webhook_id
-  where m.status = 'PAUSED' and l.held_told_to = '${LAST_ID}' group by m.tenant_id
+  where m.status = 'PAUSED' group by m.tenant_id
 ), gone_on as (
   update fan_out f set next_webhook = beyond.webhook_id, turn = default
   from beyond where f.event_id = (select event_id from turn) and beyond.webhook_id is not null

@@ -1,6 +1,5 @@
 import type { Sql } from '../../platform/database.ts';
 import type { Ring } from '../deliveries/bell.ts';
-import { LAST_ID } from '../deliveries/openDeliveries.ts';
 import { MAX_OPEN_MS } from '../deliveries/schedule.ts';
 import type { EventRecord } from './event.ts';
 import { heldChange } from './heldChange.ts';
@@ -16,9 +15,8 @@ const MOST_AT_ONCE = 50_000;
  * and entity ($2), whose ids, times and places in the input stand together in $3 to $5. It is found through
  * `webhook_subscription_pkey`, one probe per covering pattern for all entities and one for the event's: as a plain join it became, after an ANALYZE that knew one large
  * tenant, a walk through all subscriptions for each event. Ids derive from event and webhook, so that writing again changes
- * nothing. `seq` follows the order of the input. What a paused webhook gets is told as held, unless its lane has not yet told
- * what was there before: then it tells this too, but for what is committed while it tells the last of it, which the feed then
- * doesn't call held. A delivery is as old as its event, in the database's time.
+ * nothing. `seq` follows the order of the input. What a paused webhook gets is told as held, and marked, so that its lane, which
+ * tells what was there before, doesn't tell it too. A delivery is as old as its event, in the database's time.
  *
  * Of more than $7 webhooks the first get theirs here, and those with strict order, because what is published next must not
  * overtake it; a row of `fan_out` says what is left.
@@ -49,9 +47,9 @@ with input as materialized (
   select *, ordering = 'STRICT' or row_number() over (partition by n order by webhook_id) <= $7 as is_written from found
 ), opened as (
   insert into delivery_open
-    (id, tenant_id, webhook_id, event_id, event_type, next_at, created_at, expires_at, payload_fields)
+    (id, tenant_id, webhook_id, event_id, event_type, next_at, created_at, expires_at, payload_fields, is_held)
   select derive_id(event_id, webhook_id::text), tenant_id, webhook_id, event_id, type,
-    now(), least(now(), published_at), now() + $6 * interval '1 ms', payload_fields
+    now(), least(now(), published_at), now() + $6 * interval '1 ms', payload_fields, status = 'PAUSED'
   from (
     select m.*, ($3::uuid[])[at] as event_id, ($4::timestamptz[])[at] as published_at
     from matches m cross join lateral generate_series(first, last) as at
@@ -62,7 +60,7 @@ with input as materialized (
   insert into feed_outbox (tenant_id, changes)
   select m.tenant_id, json_agg(${heldChange('($3::uuid[])[at]', 'm.type')} order by ($5::int[])[at], l.webhook_id)::text
   from matches m join lane l on l.webhook_id = m.webhook_id cross join lateral generate_series(first, last) as at
-  where m.is_written and m.status = 'PAUSED' and l.held_told_to = '${LAST_ID}' group by m.tenant_id
+  where m.is_written and m.status = 'PAUSED' group by m.tenant_id
 ), deferred as (
   insert into fan_out
     (event_id, tenant_id, event_type, entity_id, published_at, patterns, next_webhook, last_webhook, written_webhooks)

@@ -41,14 +41,14 @@ const webhookHeadersScope = (tenantId: string, webhookId: string): SecretScope =
 });
 
 /**
- * Another address, or another try: what was learnt about the old one holds nothing back, and what was held is no more
- * after a disabling. Answers a row where that closed a circuit.
+ * Another address, or another try: what was learnt about the old one holds nothing back. Where it is paused, resumed or enabled
+ * ($4), the lane's holder tells the feed what that means for each delivery. Answers a row where that closed a circuit.
  */
 const FRESH_START = `
 with before as materialized (select circuit_until from lane where webhook_id = $1 for update),
 fresh as (
   update lane set crashes = 0, circuit_until = case when $2 then null else circuit_until end,
-    held_until = case when $3 then null else held_until end, held_told_to = case when $4 then null else held_told_to end
+    held_until = case when $3 then null else held_until end, status_changes = status_changes + $4::boolean::int
   where webhook_id = $1
 )
 update webhook_health set changed_at = clock_timestamp()
@@ -141,8 +141,9 @@ export class Webhooks {
       if (settings.name !== undefined) await renameLane(sql, id, webhook.name);
       const isActivated = webhook.status === 'ACTIVE' && before !== 'ACTIVE';
       const isAnew = before === 'DISABLED';
-      const closed = await sql.query(FRESH_START, [id, isElsewhere || isActivated, isElsewhere || isAnew, isAnew]);
       const isOtherStatus = webhook.status !== before;
+      const isToTell = isOtherStatus && webhook.status !== 'DISABLED';
+      const closed = await sql.query(FRESH_START, [id, isElsewhere || isActivated, isElsewhere || isAnew, isToTell]);
       return { webhook, isOtherStatus, isOtherHealth: isOtherStatus || closed.length > 0 };
     });
     // What was held becomes due, what was open becomes cancelled, or is told as held.

@@ -2,7 +2,7 @@ import { afterAttempt, circuitState } from '../../domain/deliveries/breaker.ts';
 import type { Circuit } from '../../domain/deliveries/breaker.ts';
 import type { Destination } from '../../domain/deliveries/destination.ts';
 import { afterRequest, nextRequestAt } from '../../domain/deliveries/limiter.ts';
-import { LAST_ID, PARKED_FROM_CRASHES } from '../../domain/deliveries/openDeliveries.ts';
+import { PARKED_FROM_CRASHES } from '../../domain/deliveries/openDeliveries.ts';
 import type { OpenDelivery, ParkedLane } from '../../domain/deliveries/openDeliveries.ts';
 import { LaneBand } from './band.ts';
 
@@ -30,6 +30,18 @@ const IDLE_MS = 2_000;
 const PATIENCE_MS = 10_000;
 /** After so many takeovers from holders that died one delivery is sent at a time. */
 const CAREFUL_FROM_CRASHES = 2;
+
+/** Something may have been missed of a change of the status that was told: a second look is needed. */
+export interface SecondLook {
+  /** The number of the change. */
+  readonly change: number;
+  /** After the end of these transactions. */
+  readonly writers: readonly string[];
+  /** When to look whether they have ended; ms since the epoch. */
+  dueAt: number;
+  /** How long to wait the next time, ms. */
+  readonly waitMs: number;
+}
 
 /**
  * One webhook's lane while this process holds its lease: the only reader and sender of the webhook's deliveries. So its
@@ -65,7 +77,11 @@ export class Lane {
   isSweeping = false;
   /** Nothing is left to cancel, as long as nothing rings. */
   isSwept = false;
-  heldToldTo: string | null;
+  /** Up to which change of the status the feed was told of all that was to be seen then. */
+  toldChange: number;
+  /** Up to which nothing was missed either, and that is written down. */
+  statusTold: number;
+  secondLook: SecondLook | null = null;
   /** The receiver answered 410: nothing is sent until that is written down and the configuration read again. */
   isGone = false;
   isClosing = false;
@@ -96,7 +112,8 @@ export class Lane {
     this.bands = [new LaneBand(0, now), new LaneBand(1, now)];
     this.heldUntil = destination.heldUntil;
     this.circuit = destination.circuit;
-    this.heldToldTo = destination.heldToldTo;
+    this.toldChange = destination.statusTold;
+    this.statusTold = destination.statusTold;
     this.crashes = destination.crashes;
     this.#limiterAt = destination.limiterAt;
     this.#idleSince = now;
@@ -117,20 +134,20 @@ export class Lane {
     return this.crashes >= PARKED_FROM_CRASHES;
   }
 
-  /** What was paused or resumed and isn't told in the feed yet. */
+  /** What was paused or resumed and isn't told in the feed to the end. */
   get toTell(): 'PAUSED' | 'ACTIVE' | null {
-    if (this.isStale) return null;
+    if (this.isStale || this.statusTold === this.destination.statusChanges) return null;
     if (this.destination.status === 'PAUSED') {
       const isQuiet = this.sending === 0 && this.#inHand.size === this.readyCount;
-      return this.heldToldTo !== LAST_ID && isQuiet ? 'PAUSED' : null;
+      return isQuiet ? 'PAUSED' : null;
     }
-    return this.destination.status === 'ACTIVE' && this.heldToldTo !== null ? 'ACTIVE' : null;
+    return this.destination.status === 'ACTIVE' ? 'ACTIVE' : null;
   }
 
   isGateOpen(): boolean {
     return (
       this.destination.status === 'ACTIVE' &&
-      this.heldToldTo === null &&
+      this.toldChange === this.destination.statusChanges &&
       !this.isStale &&
       !this.isGone &&
       !this.isClosing &&
@@ -195,6 +212,7 @@ export class Lane {
   /** Something became due at `dueAt` or later, and is visible. */
   heed(dueAt: number): void {
     this.isSwept = false;
+    if (this.secondLook) this.secondLook.dueAt = 0;
     for (const band of this.bands) band.heed(dueAt);
   }
 
@@ -282,7 +300,8 @@ export class Lane {
     if (this.isReading || this.isStale || this.isGone || this.isClosing || this.isSweeping) return false;
     if (this.#inHand.size > this.readyCount) return false;
     if (this.isLeaving) return true;
-    if (this.destination.status !== 'ACTIVE' || this.isParked) return this.toTell === null;
+    if (this.toTell !== null) return false;
+    if (this.destination.status !== 'ACTIVE' || this.isParked) return true;
     if (now - this.#idleSince <= IDLE_MS) return false;
     if (this.throttledUntil() - now > PATIENCE_MS) return true;
     return this.readyCount === 0 && this.bands.every((band) => band.isQuiet(now, IDLE_MS));

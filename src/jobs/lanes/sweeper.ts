@@ -1,14 +1,20 @@
-import { CANCEL_SLICE, cancelSlice, tellSlice } from '../../domain/deliveries/openDeliveries.ts';
+import { CANCEL_SLICE, cancelSlice } from '../../domain/deliveries/openDeliveries.ts';
+import { statusIsTold, tellSlice, writersOf } from '../../domain/deliveries/heldDeliveries.ts';
 import type { Database } from '../../platform/database.ts';
+import { LOWEST_ID } from '../../platform/ids.ts';
 import type { Logger } from '../../platform/logs.ts';
-import type { Lane } from './lane.ts';
+import type { Lane, SecondLook } from './lane.ts';
+
+/** How long the second look waits before it asks whether they have ended who may have been missed: doubled each time. */
+const FIRST_WAIT_MS = 50;
+const MOST_WAIT_MS = 1_000;
 
 export interface LaneSweeperOptions {
   readonly database: Database;
   readonly log: Logger;
   /** A slice was written to the outbox. */
   readonly onWritten: () => void;
-  /** Everything is told: a resumed webhook may be sent to. */
+  /** All that was to be seen is told: a resumed webhook may be sent to. */
   readonly onTold: (lane: Lane) => void;
 }
 
@@ -28,20 +34,23 @@ export class LaneSweeper {
     const { status } = lane.destination;
     if (lane.isSweeping || lane.isStale || lane.isLost) return;
     const isEnding = status === 'DISABLED' || status === 'DELETED';
-    if (isEnding ? lane.isSwept : lane.toTell === null) return;
+    const { toTell } = lane;
+    if (isEnding ? lane.isSwept : toTell === null || isWaiting(lane)) return;
     lane.isSweeping = true;
-    const sweep = isEnding ? this.#cancel(lane) : this.#tell(lane);
+    const sweep = toTell === null ? this.#cancel(lane) : this.#tell(lane, toTell);
     void sweep
       .catch((error: unknown) => {
         this.#options.log.warn({ err: error, webhookId: lane.webhookId }, 'could not sweep a lane; trying again');
+        return false;
       })
-      .finally(() => {
+      .then((isTold) => {
         lane.isSweeping = false;
-        if (!isEnding) this.#options.onTold(lane);
+        if (isTold) this.#options.onTold(lane);
       });
   }
 
-  async #cancel(lane: Lane): Promise<void> {
+  /** @returns false: nothing was told */
+  async #cancel(lane: Lane): Promise<false> {
     const { sql } = this.#options.database;
     let cancelled: number;
     do {
@@ -50,13 +59,64 @@ export class LaneSweeper {
     } while (cancelled === CANCEL_SLICE);
     // What is being sent is settled as cancelled or delivered, and then looked for once more.
     lane.isSwept = lane.inHand === 0;
+    return false;
   }
 
-  async #tell(lane: Lane): Promise<void> {
-    for (let status = lane.toTell; status !== null && !lane.isLost; status = lane.toTell) {
-      const slice = await tellSlice(this.#options.database.sql, lane.webhookId, lane.destination.webhookName, status);
-      lane.heldToldTo = slice.heldToldTo;
-      if (slice.told > 0) this.#options.onWritten();
+  /** @returns whether all that was to be seen is told now */
+  async #tell(lane: Lane, status: 'PAUSED' | 'ACTIVE'): Promise<boolean> {
+    const { sql } = this.#options.database;
+    const change = lane.destination.statusChanges;
+    const look = secondLookOf(lane);
+    if (look) {
+      const writers = await writersOf(sql, look.writers);
+      if (writers.length > 0) {
+        lane.secondLook = { ...look, writers, dueAt: Date.now() + look.waitMs, waitMs: longer(look.waitMs) };
+        return false;
+      }
     }
+    // Before the walk: who begins to write after it has come by sees the status as it is.
+    const writers = await writersOf(sql, null);
+    const startedAt = Date.now();
+    const walk = await this.#walk(lane, status, change);
+    if (walk === null) return false;
+    lane.toldChange = change;
+    // What was missed the first time was not read either: nobody rang for what he saw paused.
+    if (look && status === 'ACTIVE' && walk.told > 0) lane.heed(0);
+    if (walk.skipped === 0 && (look || writers.length === 0)) {
+      await statusIsTold(sql, lane.webhookId, change);
+      lane.statusTold = change;
+      lane.secondLook = null;
+    } else {
+      const waitMs = longer(look?.waitMs ?? FIRST_WAIT_MS / 2);
+      lane.secondLook = { change, writers, dueAt: Date.now() + Math.max(waitMs, Date.now() - startedAt), waitMs };
+    }
+    return true;
+  }
+
+  /** All that is open of the lane; null where the status changed on the way. */
+  async #walk(
+    lane: Lane,
+    status: 'PAUSED' | 'ACTIVE',
+    change: number,
+  ): Promise<{ told: number; skipped: number } | null> {
+    let [told, skipped] = [0, 0];
+    for (let after: string | null = LOWEST_ID; after !== null;) {
+      if (lane.isLost || lane.toTell !== status || lane.destination.statusChanges !== change) return null;
+      const slice = await tellSlice(this.#options.database.sql, lane.destination, status, change, after);
+      if (slice === null) return null;
+      if (slice.told > 0) this.#options.onWritten();
+      told += slice.told;
+      skipped += slice.skipped;
+      after = slice.upto;
+    }
+    return { told, skipped };
   }
 }
+
+/** At what is told now. */
+const secondLookOf = ({ secondLook, destination }: Lane): SecondLook | null =>
+  secondLook?.change === destination.statusChanges ? secondLook : null;
+
+const isWaiting = (lane: Lane): boolean => (secondLookOf(lane)?.dueAt ?? 0) > Date.now();
+
+const longer = (waitMs: number): number => Math.min(2 * waitMs, MOST_WAIT_MS);

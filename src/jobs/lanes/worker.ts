@@ -121,10 +121,7 @@ export class LaneWorker implements LocalLanes {
       database: options.database,
       log: options.log,
       onWritten: () => options.onSettled([]),
-      onTold: (lane) => {
-        // A tick sweeps again where it failed.
-        if (lane.toTell === null) this.#advance(lane);
-      },
+      onTold: (lane) => this.#advance(lane),
     });
     this.#leases = new Leases({
       boss: options.boss,
@@ -315,6 +312,7 @@ export class LaneWorker implements LocalLanes {
     lane.isGone = false;
     lane.isSwept = false;
     lane.crashes = destination.crashes;
+    lane.statusTold = destination.statusTold;
     if (before.url !== destination.url || before.status !== destination.status) {
       lane.circuit = destination.circuit;
       lane.heldUntil = destination.heldUntil;
