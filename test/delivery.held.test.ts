@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { Client } from 'pg';
 import { describe, expect, it } from 'vitest';
 import { schema } from '../mikro-orm.config.ts';
 import { newEventRecord } from '../src/domain/events/publisher.ts';
@@ -207,6 +208,45 @@ it('nothing is told as held or taken back twice, and whether all is told is know
   await until('all is told', isTold);
   for (const words of await toldOf(id)) expect(words).toEqual(['HELD', 'PENDING', 'DELIVERED']);
 });
+
+it('who waits to write sees what was committed while he waited', async () => {
+  const { receiver } = scene;
+  const database = await createTestDatabase();
+  const program = await startTestProgram(database.url, { HOOKGRAPH_ROLES: 'api' });
+  const somebody = new Client({ connectionString: database.url });
+  await somebody.connect();
+  try {
+    const tenant = tenantOf(program);
+    const { id } = await tenant.createWebhook(receiver.url, ['ticket.created']);
+    await tenant.publish('ticket.created');
+    await somebody.query('begin; lock table delivery_open in exclusive mode');
+    const published = tenant.publish('ticket.created');
+    await until('publishing waits', async () => (await waitsFor(database.url, 'delivery_open')) > 0);
+    await tenant.update(id, { status: 'PAUSED' });
+    await somebody.query('commit');
+    await published;
+    // Nobody works lanes here.
+    expect(await selectSql(database.url, 'select is_held from delivery_open order by id')).toEqual([
+      { is_held: false },
+      { is_held: true },
+    ]);
+    const [row] = await selectSql(database.url, 'select changes from feed_outbox');
+    expect(JSON.parse(row.changes)).toMatchObject([{ s: 'HELD' }]);
+  } finally {
+    await somebody.end();
+    await program.stop();
+    await database.drop();
+  }
+});
+
+const waitsFor = async (databaseUrl: string, table: string): Promise<number> =>
+  (
+    await selectSql(
+      databaseUrl,
+      `select count(*)::int as n from pg_locks where relation = $1::regclass and not granted`,
+      [table],
+    )
+  )[0].n;
 
 type Step = 'publish' | 'PAUSED' | 'ACTIVE' | 'DISABLED';
 

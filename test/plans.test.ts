@@ -17,6 +17,7 @@ import { DELIVERY_LISTS, listDeliveries } from '../src/domain/deliveries/deliver
 import type { DeliveryListFilter } from '../src/domain/deliveries/history.ts';
 import { findDeliveries } from '../src/domain/deliveries/history.ts';
 import { TAKE_BACK } from '../src/domain/deliveries/lateResult.ts';
+import { TELL_HELD } from '../src/domain/deliveries/heldDeliveries.ts';
 import { READ_DUE } from '../src/domain/deliveries/openDeliveries.ts';
 import { SETTLE } from '../src/domain/deliveries/settlement.ts';
 import { commentIdsOf, ticketIdsOf } from '../src/domain/desk/ticketList.ts';
@@ -151,6 +152,12 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
     statement: READ_DUE,
     values: [[webhook], [0], ['-infinity'], ['0'], [200], []],
     uses: /delivery_open_due/,
+  },
+  lane_held: {
+    statement: TELL_HELD,
+    values: [webhook, 'Name', 0, FIRST_ID, true],
+    uses: /delivery_open_webhook[^]*Index Cond: \(\(webhook_id = [^\n]*AND \(id > [^]*delivery_open_pkey/,
+    usesAtFirst: /Index Cond: \(\(webhook_id = [^]*AND \(id > /,
   },
   settle: { statement: SETTLE, values: ['[]'], uses: /delivery_open_pkey/ },
   delivery_retry: {

@@ -24,9 +24,10 @@ const SLICE = 1_000;
  * the feed would say HELD after CANCELLED.
  */
 export const TELL_HELD = `/*lane_held*/
-with seen as materialized (
-  select o.id, o.is_held from lane l join delivery_open o on o.webhook_id = l.webhook_id
-  where l.webhook_id = $1 and l.status_changes = $3 and o.id > $4
+with current as materialized (
+  select webhook_id from lane where webhook_id = $1 and status_changes = $3
+), seen as materialized (
+  select o.id, o.is_held from delivery_open o where o.webhook_id = (select webhook_id from current) and o.id > $4
   order by o.webhook_id, o.id limit ${SLICE}
 ), slice as materialized (
   select o.* from delivery_open o
@@ -43,7 +44,7 @@ with seen as materialized (
 )
 select count(*)::int as seen, (array_agg(id order by id desc))[1] as upto,
   count(*) filter (where is_held <> $5)::int as wanted, (select count(*)::int from slice) as told,
-  exists (select from lane where webhook_id = $1 and status_changes = $3) as is_current
+  exists (select from current) as is_current
 from seen`;
 
 interface SliceRow {
