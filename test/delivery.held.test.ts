@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { array, assert, asyncProperty, constant, oneof } from 'fast-check';
 import { Client } from 'pg';
 import { describe, expect, it } from 'vitest';
 import { schema } from '../mikro-orm.config.ts';
@@ -264,14 +264,14 @@ it('whatever happens to a webhook and how fast: of each delivery the feed says w
   const { tenant, receiver, program } = scene;
   const type = await tenant.registerType();
   receiver.answer = ({ body }) => ({ status: body.includes('"ok":true') ? 200 : 500 });
-  const step = fc.oneof(
-    { weight: 3, arbitrary: fc.constant<Step>('publish') },
-    { weight: 2, arbitrary: fc.constant<Step>('PAUSED') },
-    { weight: 2, arbitrary: fc.constant<Step>('ACTIVE') },
-    { weight: 1, arbitrary: fc.constant<Step>('DISABLED') },
+  const step = oneof(
+    { weight: 3, arbitrary: constant<Step>('publish') },
+    { weight: 2, arbitrary: constant<Step>('PAUSED') },
+    { weight: 2, arbitrary: constant<Step>('ACTIVE') },
+    { weight: 1, arbitrary: constant<Step>('DISABLED') },
   );
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 12 }), async (steps) => {
+  await assert(
+    asyncProperty(array(step, { minLength: 3, maxLength: 12 }), async (steps) => {
       // One at a time: never so many failures in a row that the circuit opens.
       const { id } = await tenant.createWebhook(receiver.url, [type], { ...RETRY_LATE, maxConcurrency: 1 });
       for (const one of steps) {
