@@ -34,7 +34,8 @@ const DESTINATION: Destination = {
   heldUntil: 0,
   circuit: { failures: 0, until: null },
   limiterAt: 0,
-  heldToldTo: null,
+  statusChanges: 0,
+  statusTold: 0,
   crashes: 0,
 };
 

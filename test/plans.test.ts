@@ -155,7 +155,7 @@ const hotStatements = async (): Promise<Readonly<Record<string, Hot>>> => ({
   },
   lane_held: {
     statement: TELL_HELD,
-    values: [webhook, 'Name', 0, FIRST_ID, true],
+    values: [webhook, 'Name', 0, LOWEST_ID, true],
     uses: /delivery_open_webhook[^]*Index Cond: \(\(webhook_id = [^\n]*AND \(id > [^]*delivery_open_pkey/,
     usesAtFirst: /Index Cond: \(\(webhook_id = [^]*AND \(id > /,
   },

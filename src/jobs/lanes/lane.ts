@@ -212,7 +212,8 @@ export class Lane {
   /** Something became due at `dueAt` or later, and is visible. */
   heed(dueAt: number): void {
     this.isSwept = false;
-    if (this.secondLook) this.secondLook.dueAt = 0;
+    // Who rings for a paused webhook saw it active: perhaps he was waited for.
+    if (this.secondLook && this.destination.status === 'PAUSED') this.secondLook.dueAt = 0;
     for (const band of this.bands) band.heed(dueAt);
   }
 
