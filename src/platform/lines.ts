@@ -18,7 +18,17 @@ export const linesOf = <Name extends string>(
   rows: readonly Readonly<Record<Name, string | number | boolean | null | undefined>>[],
 ): string => {
   const names = Object.keys(fields) as Name[];
-  return rows.map((row) => names.map((name) => row[name] ?? NULL).join(BETWEEN_FIELDS)).join(BETWEEN_ROWS);
+  // Text by text: to map and join takes twice as long.
+  let lines = '';
+  for (const row of rows) {
+    if (lines !== '') lines += BETWEEN_ROWS;
+    let between = '';
+    for (const name of names) {
+      lines += between + (row[name] ?? NULL);
+      between = BETWEEN_FIELDS;
+    }
+  }
+  return lines;
 };
 
 /** Reads in SQL what {@link linesOf} makes; no rows of an empty text. */

@@ -49,29 +49,72 @@ const probe = async (url: string): Promise<boolean> => {
   }
 };
 
-/** What still runs then asks whether the database does. With the probe's 2 s that is within 5 s. */
+/** What still runs then asks whether the database does, and again as often. With the probe's 2 s that is within 5 s. */
 const SUSPECT_AFTER_MS = 2_800;
-const PROBE_AGAIN_MS = 2_000;
 
-/** Settles as `work` does; or, when that takes long because the database is away, rejects with what `isDatabaseOutage` knows. */
-export const unlessAway = <T>(work: Promise<T>, isReachable: () => Promise<boolean>): Promise<T> =>
-  new Promise<T>((resolve, reject) => {
-    const ask = async (): Promise<void> => {
-      if (await isReachable()) timer = setTimeout(() => void ask(), PROBE_AGAIN_MS);
-      else reject(Object.assign(new Error('the database does not answer'), { code: CONNECTION_FAILURE }));
-    };
-    let timer = setTimeout(() => void ask(), SUSPECT_AFTER_MS);
-    work.then(
-      (value) => {
-        clearTimeout(timer);
-        resolve(value);
-      },
-      (error: unknown) => {
-        clearTimeout(timer);
-        reject(error);
-      },
-    );
-  });
+interface Waiting {
+  /** When it asks next; `performance.now`. */
+  askAt: number;
+  readonly reject: (error: Error) => void;
+}
+
+/** How long work that needs the database is waited for. One timer watches over all of it: one each costs more than it seems. */
+export class Patience {
+  readonly #isReachable: () => Promise<boolean>;
+  /** Ordered by when they ask. */
+  readonly #waiting = new Set<Waiting>();
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param isReachable see {@link databaseProbe} */
+  constructor(isReachable: () => Promise<boolean>) {
+    this.#isReachable = isReachable;
+  }
+
+  /** Settles as `work` does; or, when that takes long because the database is away, rejects with what `isDatabaseOutage` knows. */
+  unlessAway<T>(work: Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const one: Waiting = { askAt: performance.now() + SUSPECT_AFTER_MS, reject };
+      this.#waiting.add(one);
+      this.#lookIn(SUSPECT_AFTER_MS);
+      work.then(
+        (value) => {
+          this.#waiting.delete(one);
+          resolve(value);
+        },
+        (error: unknown) => {
+          this.#waiting.delete(one);
+          reject(error);
+        },
+      );
+    });
+  }
+
+  /** Those whose time came while it was asked share the answer. */
+  async #look(): Promise<void> {
+    const isSomebodyDue = this.#firstDueIn() <= 0;
+    const isAway = isSomebodyDue && !(await this.#isReachable());
+    const now = performance.now();
+    for (const one of this.#waiting) {
+      if (!isSomebodyDue || one.askAt > now) break;
+      this.#waiting.delete(one);
+      if (isAway) one.reject(Object.assign(new Error('the database does not answer'), { code: CONNECTION_FAILURE }));
+      else this.#waiting.add(Object.assign(one, { askAt: now + SUSPECT_AFTER_MS }));
+    }
+    this.#timer = undefined;
+    if (this.#waiting.size > 0) this.#lookIn(this.#firstDueIn());
+  }
+
+  /** Milliseconds. */
+  #firstDueIn(): number {
+    const [first] = this.#waiting;
+    return first === undefined ? Infinity : first.askAt - performance.now();
+  }
+
+  #lookIn(ms: number): void {
+    // Whoever waits keeps the process alive by other means.
+    this.#timer ??= setTimeout(() => void this.#look(), Math.max(0, ms)).unref();
+  }
+}
 
 /** `connection_failure`, as PostgreSQL calls it. */
 const CONNECTION_FAILURE = '08006';

@@ -21,8 +21,9 @@ export const addressOf = (path: string, builtInTenant: string): ReceiverAddress 
     return id === null ? null : { id };
   }
   if (!path.startsWith(SLUG_PREFIX)) return undefined;
-  const parts = path.slice(SLUG_PREFIX.length).split('/');
-  const [tenantSlug = '', slug = ''] = parts;
-  if (parts.length !== 2 || tenantSlug === '' || slug === '') return undefined;
+  const between = path.indexOf('/', SLUG_PREFIX.length);
+  const tenantSlug = path.slice(SLUG_PREFIX.length, between);
+  const slug = path.slice(between + 1);
+  if (between === -1 || tenantSlug === '' || slug === '' || slug.includes('/')) return undefined;
   return SLUG.test(tenantSlug) && SLUG.test(slug) ? { tenantSlug, slug } : null;
 };

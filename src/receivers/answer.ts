@@ -44,7 +44,6 @@ export const rateLimited = (waitMs: number): Answer => error(429, 'rate_limited'
 /** Nothing is sent where the client is gone. */
 export const send = (response: ServerResponse, { status, headers, body }: Answer): void => {
   if (response.destroyed) return;
-  const isEmpty = status === 204;
-  response.writeHead(status, { ...headers, ...(!isEmpty && { 'content-length': String(Buffer.byteLength(body)) }) });
-  response.end(isEmpty ? undefined : body);
+  if (status === 204) response.writeHead(status, headers).end();
+  else response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body);
 };

@@ -10,7 +10,7 @@ import { pathOf, sendError } from '../platform/httpServer.ts';
 import type { Route } from '../platform/httpServer.ts';
 import type { Logger } from '../platform/logs.ts';
 import type { Metrics } from '../platform/metrics.ts';
-import { isDatabaseOutage, unlessAway } from '../platform/outage.ts';
+import { isDatabaseOutage, Patience } from '../platform/outage.ts';
 import { SandboxUnavailableError } from '../platform/sandbox/sandbox.ts';
 import { addressOf, ID_PREFIX, LINEAR_PATH, SLUG_PREFIX } from './address.ts';
 import * as answers from './answer.ts';
@@ -60,6 +60,7 @@ export const createReceivers = (options: ReceiversOptions): Route[] => {
   const reception = new Reception({ inbound, hopsHeader: `${options.headerPrefix}hops`.toLowerCase() });
   const bodies = new BodyReader(maxBodyBytes, Math.max(LEAST_HELD_BYTES, BODIES_HELD * maxBodyBytes));
   const refusals = new Limiter(WATCHED_NETWORKS);
+  const patience = new Patience(options.isDatabaseReachable);
 
   /** Answered before anything is read of the body; counted for the webhook, if there is one. */
   const refuseUnread = (
@@ -103,7 +104,7 @@ export const createReceivers = (options: ReceiversOptions): Route[] => {
       return refuseUnread(address, withBody(Buffer.alloc(0)), 'too_large', answers.TOO_LARGE, elapsedMs);
     }
     try {
-      return await unlessAway(reception.receive(address, withBody(body), elapsedMs), options.isDatabaseReachable);
+      return await patience.unlessAway(reception.receive(address, withBody(body), elapsedMs));
     } catch (error) {
       if (isDatabaseOutage(error)) log.warn({ err: error }, 'a request could not be kept: the database is away');
       else if (error instanceof SandboxUnavailableError) log.warn({ err: error }, 'a request could not be read now');
@@ -170,4 +171,5 @@ const headersOf = ({ rawHeaders }: IncomingMessage): Readonly<Record<string, str
 };
 
 /** Path and query as sent, of a proxy's absolute address too. */
-const targetOf = (url: string): string => /^https?:\/\/[^/?#]*([^#]*)$/i.exec(url)?.[1] ?? url;
+const targetOf = (url: string): string =>
+  url.startsWith('/') ? url : (/^https?:\/\/[^/?#]*([^#]*)$/i.exec(url)?.[1] ?? url);

@@ -33,17 +33,21 @@ export class BodyReader {
     return new Promise((resolve) => {
       const chunks: Buffer[] = [];
       let size = 0;
+      let isOver = false;
       const release = (): void => {
         this.#held -= size;
         size = 0;
       };
       response.once('close', release);
       const done = (result: BodyRead): void => {
-        request.off('data', take).off('end', end).off('close', leave).off('error', leave);
+        // The listeners stay: to take four off costs as much as all the rest of this.
+        if (isOver) return;
+        isOver = true;
         if (typeof result === 'string') release();
         resolve(result);
       };
       const take = (chunk: Buffer): void => {
+        if (isOver) return;
         size += chunk.length;
         this.#held += chunk.length;
         chunks.push(chunk);

@@ -70,4 +70,5 @@ const maskQuery = (query: string, names: ReadonlySet<string>, found: Set<string>
 const decode = (text: string): string => new URLSearchParams(`x=${text.replaceAll('&', '%26')}`).get('x') ?? text;
 
 /** Text as PostgreSQL takes it: no NUL, no lone surrogate. */
-export const storable = (text: string): string => text.replaceAll('\0', '\uFFFD').toWellFormed();
+export const storable = (text: string): string =>
+  text.isWellFormed() && !text.includes('\0') ? text : text.replaceAll('\0', '\uFFFD').toWellFormed();
