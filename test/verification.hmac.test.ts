@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { hmacOf } from '../src/domain/inbound/verification/hmac.ts';
 import type { HmacAlgorithm } from '../src/domain/inbound/verification/hmac.ts';

@@ -63,7 +63,7 @@ export class Patience {
   readonly #isReachable: () => Promise<boolean>;
   /** Ordered by when they ask. */
   readonly #waiting = new Set<Waiting>();
-  #timer: NodeJS.Timeout | undefined;
+  #isWatching = false;
 
   /** @param isReachable see {@link databaseProbe} */
   constructor(isReachable: () => Promise<boolean>) {
@@ -75,7 +75,7 @@ export class Patience {
     return new Promise<T>((resolve, reject) => {
       const one: Waiting = { askAt: performance.now() + SUSPECT_AFTER_MS, reject };
       this.#waiting.add(one);
-      this.#lookIn(SUSPECT_AFTER_MS);
+      if (!this.#isWatching) this.#lookIn(SUSPECT_AFTER_MS);
       work.then(
         (value) => {
           this.#waiting.delete(one);
@@ -100,7 +100,7 @@ export class Patience {
       if (isAway) one.reject(Object.assign(new Error('the database does not answer'), { code: CONNECTION_FAILURE }));
       else this.#waiting.add(Object.assign(one, { askAt: now + SUSPECT_AFTER_MS }));
     }
-    this.#timer = undefined;
+    this.#isWatching = false;
     if (this.#waiting.size > 0) this.#lookIn(this.#firstDueIn());
   }
 
@@ -111,8 +111,9 @@ export class Patience {
   }
 
   #lookIn(ms: number): void {
+    this.#isWatching = true;
     // Whoever waits keeps the process alive by other means.
-    this.#timer ??= setTimeout(() => void this.#look(), Math.max(0, ms)).unref();
+    setTimeout(() => void this.#look(), Math.max(0, ms)).unref();
   }
 }
 
