@@ -3,7 +3,6 @@ import type { Counts } from '../domain/analytics/counts.ts';
 import { MOST_TYPES, OTHER_TYPES } from '../domain/analytics/fold.ts';
 import { DAY, floorTo, HOUR, MINUTE, WHOLE_TENANT } from '../domain/analytics/grain.ts';
 import type { Bucket } from '../domain/analytics/grain.ts';
-import { percentile } from '../domain/analytics/histogram.ts';
 import { emptyRollup, firstMinute } from '../domain/analytics/rollups.ts';
 import type { Rollup, TypeCounts } from '../domain/analytics/rollups.ts';
 import { MOST_BUCKETS, windowOf } from '../domain/analytics/window.ts';
@@ -93,7 +92,7 @@ const LatencyStats = builder.objectRef<Rollup | undefined>('LatencyStats').imple
 });
 
 const latencyOf = (rollup: Rollup | undefined, share: number): number | null =>
-  rollup ? percentile(rollup.latency.histogram, share) : null;
+  rollup?.latency.percentile(share) ?? null;
 
 const AnalyticsType = builder.objectRef<AnalyticsKey>('Analytics').implement({
   description:

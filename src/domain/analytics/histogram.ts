@@ -45,18 +45,33 @@ export const packed = (histogram: Histogram): Buffer => {
   return Buffer.from(bytes);
 };
 
-/** Adds the stored histogram that begins at `at` to `sum`, which grows as it has to. */
-export const addPacked = (sum: number[], bytes: Uint8Array, at = 0): void => {
-  const buckets = bytes[at++]!;
-  for (let bucket = 0; bucket < buckets; bucket++) {
-    let byte = bytes[at++]!;
+/** Reads a stored histogram that begins at `at`: one count after the other. */
+class PackedCounts {
+  readonly buckets: number;
+  readonly #bytes: Uint8Array;
+  #at: number;
+
+  constructor(bytes: Uint8Array, at: number) {
+    this.buckets = bytes[at]!;
+    this.#bytes = bytes;
+    this.#at = at + 1;
+  }
+
+  next(): number {
+    let byte = this.#bytes[this.#at++]!;
     let count = byte & 127;
     for (let unit = 128; byte > 127; unit *= 128) {
-      byte = bytes[at++]!;
+      byte = this.#bytes[this.#at++]!;
       count += (byte & 127) * unit;
     }
-    sum[bucket] = (sum[bucket] ?? 0) + count;
+    return count;
   }
+}
+
+/** Adds the stored histogram that begins at `at` to `sum`, which grows as it has to. */
+export const addPacked = (sum: number[], bytes: Uint8Array, at = 0): void => {
+  const counts = new PackedCounts(bytes, at);
+  for (let bucket = 0; bucket < counts.buckets; bucket++) sum[bucket] = (sum[bucket] ?? 0) + counts.next();
 };
 
 /** Where the next one begins, of those that are stored one after the other. */
@@ -67,8 +82,28 @@ export const packedEnd = (bytes: Uint8Array, at: number): number => {
 };
 
 /**
- * A sum of histograms that stays as it is stored while there is one of them, which is most: the 720 of a month of hours,
- * unpacked, made every collection of garbage in the midst of a request take 7 ms instead of 2.
+ * The latency that a share of all attempts did not exceed (nearest rank), within 6 % and exact up to 15 ms: the middle of the
+ * bucket that holds it. Null where nothing was counted.
+ *
+ * @param at where the histogram begins that is stored in `bytes`
+ * @param share in (0, 1]
+ */
+export const percentile = (bytes: Uint8Array, at: number, share: number): number | null => {
+  const all = new PackedCounts(bytes, at);
+  let total = 0;
+  for (let bucket = 0; bucket < all.buckets; bucket++) total += all.next();
+  if (total <= 0) return null;
+  const counts = new PackedCounts(bytes, at);
+  let left = Math.ceil(total * share);
+  let bucket = -1;
+  for (; left > 0; bucket++) left -= counts.next();
+  const { leastMs, mostMs } = bucketBounds(bucket);
+  return (leastMs + mostMs) >> 1;
+};
+
+/**
+ * A sum of histograms that stays as it is stored while there is one of them, as there mostly is: the 720 of a month of hours were
+ * a third of all that a request allocated when they were unpacked, and made each collection of garbage take 7 ms instead of 3.
  */
 export class Latencies {
   #stored: Uint8Array | null = null;
@@ -85,36 +120,23 @@ export class Latencies {
     countIn(this.#unpacked(), bucket);
   }
 
+  /** As {@link percentile} tells it. */
+  percentile(share: number): number | null {
+    return this.#stored ? percentile(this.#stored, this.#at, share) : percentile(packed(this.#sum ?? []), 0, share);
+  }
+
+  /** A copy. */
   get histogram(): Histogram {
-    if (this.#sum) return this.#sum;
-    const sum: number[] = [];
+    const sum = [...(this.#sum ?? [])];
     if (this.#stored) addPacked(sum, this.#stored, this.#at);
     return sum;
   }
 
   #unpacked(): number[] {
-    this.#sum ??= [...this.histogram];
+    if (this.#sum) return this.#sum;
+    this.#sum = [];
+    if (this.#stored) addPacked(this.#sum, this.#stored, this.#at);
     this.#stored = null;
     return this.#sum;
   }
 }
-
-/**
- * The latency that a share of all attempts did not exceed (nearest rank), within 6 % and exact up to 15 ms: the middle of the
- * bucket that holds it. Null where nothing was counted.
- *
- * @param share in (0, 1]
- */
-export const percentile = (histogram: Histogram, share: number): number | null => {
-  let total = 0;
-  for (const count of histogram) total += count;
-  if (total <= 0) return null;
-  let left = Math.ceil(total * share);
-  for (let bucket = 0; bucket < histogram.length; bucket++) {
-    left -= histogram[bucket]!;
-    if (left > 0) continue;
-    const { leastMs, mostMs } = bucketBounds(bucket);
-    return (leastMs + mostMs) >> 1;
-  }
-  return null;
-};
