@@ -1,13 +1,14 @@
 import { array, assert, asyncProperty, constant, oneof } from 'fast-check';
 import { Client } from 'pg';
 import { describe, expect, it } from 'vitest';
+import { Migration0015NarrowedSubscriptions } from '../migrations/0015-narrowed-subscriptions.ts';
 import { schema } from '../mikro-orm.config.ts';
 import { newEventRecord } from '../src/domain/events/publisher.ts';
 import { writeEvents } from '../src/domain/events/publication.ts';
 import { openDatabase } from '../src/platform/database.ts';
-import { decodeId } from '../src/platform/ids.ts';
+import { BEYOND_IDS, decodeId, newId } from '../src/platform/ids.ts';
 import { bulkOf } from './harness/bulk.ts';
-import { createTestDatabase, selectSql } from './harness/database.ts';
+import { createEmptyDatabase, createTestDatabase, selectSql } from './harness/database.ts';
 import { pollFeed } from './harness/feed.ts';
 import { startTestProgram, until } from './harness/program.ts';
 import type { TestProgram } from './harness/program.ts';
@@ -247,6 +248,58 @@ const waitsFor = async (databaseUrl: string, table: string): Promise<number> =>
       [table],
     )
   )[0].n;
+
+it('what was told before deliveries knew of it is not told again, and what was not is told', async () => {
+  const empty = await createEmptyDatabase();
+  const database = await openDatabase({ url: empty.url, poolSize: 1, schema });
+  const { sql } = database;
+  try {
+    await database.orm.migrator.up({ to: Migration0015NarrowedSubscriptions.name });
+    const tenantId = newId();
+    await sql.query(`insert into tenant (id, slug, name) values ($1, 'one', 'One')`, [tenantId]);
+    const [first, second] = [newId(), newId()].toSorted() as [string, string];
+    const lanes = [
+      ['ACTIVE', null, [false, false], 0, 0],
+      ['ACTIVE', first, [true, false], 1, 0],
+      ['PAUSED', null, [false, false], 1, 0],
+      ['PAUSED', first, [true, false], 1, 0],
+      ['PAUSED', BEYOND_IDS, [true, true], 1, 1],
+    ] as const;
+    const ids = lanes.map(() => newId()).toSorted();
+    for (const [index, [status, toldTo]] of lanes.entries()) {
+      const id = ids[index]!;
+      // Ids are compared alone: the same ones for each webhook, but for their end.
+      const open = [first, second].map((one) => `${one.slice(0, -1)}${index}`);
+      await sql.query(
+        `insert into webhook (id, tenant_id, name, url, event_types, entity_ids, status, timeout_seconds, retry_schedule,
+           max_concurrency, secret)
+         values ($1, $2, 'W', 'https://example.com/', '{a.b}', '{}', $3, 10, '{}', 10, '')`,
+        [id, tenantId, status],
+      );
+      await sql.query(`insert into lane (webhook_id, tenant_id, webhook_name, held_told_to) values ($1, $2, 'W', $3)`, [
+        id,
+        tenantId,
+        toldTo === first ? open[0] : toldTo,
+      ]);
+      await sql.query(
+        `insert into delivery_open (id, tenant_id, webhook_id, event_id, event_type, next_at, created_at, expires_at)
+         select id, $2, $3, id, 'a.b', now(), now(), now() from unnest($1::uuid[]) as t (id)`,
+        [open, tenantId, id],
+      );
+    }
+    await database.orm.migrator.up();
+    const rows = await sql.query(
+      `select array_agg(o.is_held order by o.id) as held, status_changes, status_told
+       from lane l join delivery_open o using (webhook_id) group by l.webhook_id order by l.webhook_id`,
+    );
+    expect(rows).toEqual(
+      lanes.map(([, , held, changes, told]) => ({ held, status_changes: changes, status_told: told })),
+    );
+  } finally {
+    await database.close();
+    await empty.drop();
+  }
+});
 
 type Step = 'publish' | 'PAUSED' | 'ACTIVE' | 'DISABLED';
 
