@@ -90,6 +90,8 @@ export class Stage {
       cwd: new URL('..', import.meta.url),
       env: {
         PATH: process.env['PATH'],
+        // As it is run for real.
+        NODE_ENV: 'production',
         DATABASE_URL: databaseUrl,
         PORT: '0',
         HOOKGRAPH_ROLES: roles,
