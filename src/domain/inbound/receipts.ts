@@ -161,8 +161,8 @@ export interface ReceiptsOptions {
 
 /**
  * Keeps what was received. Requests that come while two commits run share the next one, up to 100 of them or 4 MiB; none
- * waits while fewer run (one at a time: 8 % fewer requests a second). Where a shared commit fails for what is in it, each of
- * its requests is tried alone, so that nobody fails for another.
+ * waits while fewer run. (One at a time: 8 % fewer requests a second; three, or a second one only for forty requests: no
+ * more.) Where a shared commit fails for what is in it, each of its requests is tried alone, so that nobody fails for another.
  */
 export class Receipts {
   readonly #options: ReceiptsOptions;
