@@ -1,7 +1,7 @@
 import { parseBody } from './body.ts';
 import type { ParsedBody } from './body.ts';
 
-/** Where a request keeps what its body is; a WeakMap of all requests costs the garbage collector more than all else of it. */
+/** Where a request keeps what its body is: a WeakMap of all requests would be work for each collection of garbage. */
 const PARSED = Symbol('parsed body');
 
 /** A request to a receiver, as the verifier and the handshakes see it. */
