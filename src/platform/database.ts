@@ -42,6 +42,10 @@ export interface Database {
    * entities in the same transaction; what it is to write has to be flushed by then.
    */
   transaction<T>(work: (sql: Sql, em: SqlEntityManager) => Promise<T>): Promise<T>;
+  /**
+   * Ends when statements and transactions that are under way have ended. Kysely forgets its pool at once: who was given a new
+   * connection after that failed and never gave it back, and the pool waited for it for ever.
+   */
   close(): Promise<void>;
 }
 
@@ -107,21 +111,37 @@ export const openDatabase = async ({ url, poolSize, schema, applicationName }: D
     },
     logger: () => undefined, // what matters is thrown
   });
+  let underWay = 0;
+  let whenIdle = (): void => undefined;
+  const counted = async <T>(work: Promise<T>): Promise<T> => {
+    underWay++;
+    try {
+      return await work;
+    } finally {
+      if (--underWay === 0) whenIdle();
+    }
+  };
+  const sql = sqlOf(orm.em.fork());
   return {
     orm,
-    sql: sqlOf(orm.em.fork()),
+    sql: { query: (text, values) => counted(sql.query(text, values)) },
     em: () => orm.em.fork(),
     // Kysely's own, not the entity manager's, which loses a pooled client where BEGIN fails.
     transaction: (work) => {
       const em = orm.em.fork();
-      return em
-        .getKysely()
-        .transaction()
-        .execute((trx) => {
-          em.setTransactionContext(trx);
-          return work(sqlOn(trx), em);
-        });
+      return counted(
+        em
+          .getKysely()
+          .transaction()
+          .execute((trx) => {
+            em.setTransactionContext(trx);
+            return work(sqlOn(trx), em);
+          }),
+      );
     },
-    close: () => orm.close(),
+    close: async () => {
+      if (underWay > 0) await new Promise<void>((resolve) => (whenIdle = resolve));
+      await orm.close();
+    },
   };
 };
