@@ -31,7 +31,6 @@ import type { Webhooks } from '../domain/webhooks/webhooks.ts';
 import type { Workflows } from '../domain/workflows/workflows.ts';
 import { complexityError, MAX_COST } from './limits.ts';
 import type { Loaders } from './loaders.ts';
-import { momentText } from './momentText.ts';
 import { forbidden, unauthorized } from './topLevelErrors.ts';
 
 /** What the domain does for GraphQL; `main.ts` makes it. */
@@ -150,7 +149,7 @@ builder.addScalarType(
   new GraphQLScalarType({
     ...DateTimeResolver.toConfig(),
     description: 'A moment as RFC 3339 text, such as `2026-03-02T09:15:00.000Z`.',
-    serialize: (value) => momentText(DateTimeResolver.serialize(value)),
+    serialize: (value) => DateTimeResolver.serialize(value).toISOString(),
   }),
 );
 builder.addScalarType('JSON', describedScalar(JSONResolver, 'Any JSON value.'));
