@@ -61,14 +61,21 @@ const publishSilently = async (
   };
 };
 
+/** A webhook whose one delivery has failed, and waits for long. */
+const webhookWithRetry = async (): Promise<{ id: string; type: string }> => {
+  const { tenant, receiver } = scene;
+  receiver.answer = () => ({ status: 500 });
+  const type = await tenant.registerType();
+  const { id } = await tenant.createWebhook(receiver.url, [type], RETRY_LATE);
+  await tenant.publish(type);
+  await tenant.reached(id, 'RETRYING');
+  return { id, type };
+};
+
 describe('the feed calls held', () => {
   it('what is published by somebody who still saw the webhook active, when all else was told before', async () => {
     const { tenant, receiver, database } = scene;
-    receiver.answer = () => ({ status: 500 });
-    const type = await tenant.registerType();
-    const { id } = await tenant.createWebhook(receiver.url, [type], RETRY_LATE);
-    await tenant.publish(type);
-    await tenant.reached(id, 'RETRYING');
+    const { id, type } = await webhookWithRetry();
     const { release } = await stall(database.url, type, () => tenant.publish(type));
     await tenant.update(id, { status: 'PAUSED' });
     await told(id, [['RETRYING', 'HELD']]);
@@ -121,12 +128,8 @@ describe('the feed calls held', () => {
   });
 
   it('what somebody published who died before he could ring', async () => {
-    const { tenant, receiver, database } = scene;
-    receiver.answer = () => ({ status: 500 });
-    const type = await tenant.registerType();
-    const { id } = await tenant.createWebhook(receiver.url, [type], RETRY_LATE);
-    await tenant.publish(type);
-    await tenant.reached(id, 'RETRYING');
+    const { tenant, database } = scene;
+    const { id, type } = await webhookWithRetry();
     const { commit } = await publishSilently(database.url, type);
     await tenant.update(id, { status: 'PAUSED' });
     await told(id, [['RETRYING', 'HELD']]);
