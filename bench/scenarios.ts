@@ -128,36 +128,37 @@ const drainRateBeside = async (stage: Stage, program: ProgramProcess, ids: reado
   return (received * SECOND) / (Date.now() - startedAt);
 };
 
-/** The rate over a window at the beginning of a small and of a large backlog, from the first delivery on: before it the feed is told that nothing is held any more. */
+/**
+ * What a worker makes of a small and of a large backlog that it finds when it starts, in the 6 s after its first delivery. Nothing
+ * is paused for it: telling the feed that nothing is held any more is no part of draining.
+ */
 const backlog = async (stage: Stage): Promise<Figure[]> => {
-  const program = await stage.start();
-  const ids = await stage.createWebhooks(program, WEBHOOKS);
-  await stage.publish(program, 500);
+  const api = await stage.start('api');
+  const ids = await stage.createWebhooks(api, WEBHOOKS);
+  await stage.publish(api, 500);
+  const first = await stage.start('worker');
   await stage.drained();
-  const rateOf = async (pending: number): Promise<{ rate: number; firstAfter: number }> => {
-    await stage.setActive(program, ids, false);
+  await stage.stop(first.child);
+  const rateOf = async (pending: number): Promise<number> => {
     progress(`  filling ${pending}`);
     await stage.fill(ids, pending);
     await stage.received();
-    const resumedAt = Date.now();
-    await stage.setActive(program, ids, true);
+    const worker = await stage.start('worker');
     while ((await stage.received()).requests === 0) await sleep(5);
     const startedAt = Date.now();
     await sleep(6 * SECOND);
     const { requests } = await stage.received();
     const rate = (requests * SECOND) / (Date.now() - startedAt);
-    await stage.setActive(program, ids, false);
-    await sleep(SECOND);
+    await stage.stop(worker.child);
     await stage.sql.query('delete from delivery_open');
-    return { rate, firstAfter: startedAt - resumedAt };
+    return rate;
   };
   const small = await rateOf(40_000);
   const large = await rateOf(500_000);
   return [
-    { name: 'first 6 s of 40,000 pending', value: small.rate, unit: '/s' },
-    { name: 'first 6 s of 500,000 pending', value: large.rate, unit: '/s' },
-    { name: 'from resuming to the first of 500,000', value: large.firstAfter, unit: 'ms' },
-    { name: '500,000 to 40,000', value: large.rate / small.rate, unit: 'ratio', atLeast: 0.8 },
+    { name: 'first 6 s of 40,000 pending', value: small, unit: '/s' },
+    { name: 'first 6 s of 500,000 pending', value: large, unit: '/s' },
+    { name: '500,000 to 40,000', value: large / small, unit: 'ratio', atLeast: 0.8 },
   ];
 };
 
