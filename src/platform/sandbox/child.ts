@@ -79,10 +79,17 @@ const evaluate = async (ready: jsonataModule.Expression, value: unknown): Promis
       return (await ready.evaluate(value)) as unknown;
     } catch (error) {
       const wasRunning = milliseconds(process.cpuUsage(before)) >= DEADLINE_MS * SHARE_OF_RUNNING;
-      if ((error as { code?: unknown } | null)?.code !== 'D1012' || wasRunning || tries === MOST_TRIES) throw error;
+      if (!isTimeout(error) || wasRunning || tries === MOST_TRIES) throw error;
       await settled();
     }
   }
+};
+
+/** The library's deadline; `$eval` wraps it into an error of its own. */
+const isTimeout = (error: unknown): boolean => {
+  let cause = error as { readonly code?: unknown; readonly error?: unknown } | null | undefined;
+  while (cause?.code === 'D3121') cause = cause.error as typeof cause;
+  return cause?.code === 'D1012';
 };
 
 const milliseconds = ({ user, system }: NodeJS.CpuUsage): number => (user + system) / 1_000;
@@ -100,8 +107,8 @@ const parseInput = (text: string): unknown => {
 const failureOf = (error: unknown): EvaluationFailure => {
   if (error instanceof NoJson) return failure('FAILED', 'The input is not JSON.');
   if (error instanceof ResultTooLarge) return failure('TOO_LARGE', 'The result is larger than 1 MiB.');
-  const { code, message, position } = (error ?? {}) as { code?: unknown; message?: unknown; position?: unknown };
-  if (code === 'D1012') return failure('TIMEOUT', `The expression took longer than ${DEADLINE_MS} ms.`);
+  const { message, position } = (error ?? {}) as { message?: unknown; position?: unknown };
+  if (isTimeout(error)) return failure('TIMEOUT', `The expression took longer than ${DEADLINE_MS} ms.`);
   return failure(
     'FAILED',
     typeof message === 'string' && message !== '' ? message : 'The expression failed.',

@@ -1,47 +1,48 @@
 /**
- * A few children for all tenants. A child works on one job; further jobs wait in a queue per tenant, and tenants take
- * turns. No tenant has more than half of the children, so that one whose expressions hang leaves the others the other half.
- * Children are started when there is work for them, and kept; one that ended is replaced at once.
+ * A few children for all tenants. A child works on one job; further jobs wait, and tenants take turns, as the holders of
+ * each (its webhooks) do. No tenant has more than half of the children, and no holder all of its tenant's where that has several, so that
+ * one whose expressions hang leaves the others the rest. Children are started when there is work for them, and kept; one that ended is
+ * replaced at once.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { ChildProcess } from './childProcess.ts';
 import type { ChildLimits, JobReport } from './childProcess.ts';
 import type { Job } from './messages.ts';
+import { Turns } from './turns.ts';
+import type { Waiting } from './turns.ts';
 
 export interface PoolOptions extends ChildLimits {
   readonly size: number;
-  /** Jobs that may wait at most, of all tenants and of one. */
+  /** Jobs that may wait at most, of all tenants. */
   readonly maxWaiting: number;
-  readonly maxWaitingPerTenant: number;
   readonly maxWaitMs: number;
   readonly onWaited: (ms: number) => void;
   /** Children don't start: said once, until one does. */
   readonly onStartFailed: (cause: unknown) => void;
 }
 
-interface Waiting {
+/** A job, and for whom it is. */
+export interface Request {
+  readonly tenantId: string;
+  readonly holder: string;
   readonly job: Job;
-  readonly since: number;
-  readonly timer: NodeJS.Timeout;
-  /** Null: no child was to be had. */
-  readonly finish: (report: JobReport | null) => void;
+  /** What goes on with a job whose child died goes before what else its holder has, and always finds room. */
+  readonly isContinued: boolean;
+  /** Asked when its turn has come: whether there is nothing left for a child to do, so that the report is empty. */
+  readonly isObsolete: () => boolean;
 }
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
-/** Of all inputs that wait. */
-const MAX_WAITING_CHARACTERS = 67_108_864;
-
 export class Pool {
   readonly #options: PoolOptions;
   readonly #perTenant: number;
+  readonly #perHolder: number;
   readonly #children = new Set<ChildProcess>();
   readonly #idle = new Set<ChildProcess>();
-  /** Tenants that wait, whose turn it is first; in each the jobs in their order. */
-  readonly #waiting = new Map<string, Waiting[]>();
+  readonly #turns: Turns;
+  /** How many children work for whom: tenants, and holders by `keyOf`. */
   readonly #running = new Map<string, number>();
-  #waitingCount = 0;
-  #waitingCharacters = 0;
   /** Of which as many are kept as the jobs have asked for so far; some of them start. */
   #kept = 0;
   #starting = 0;
@@ -53,32 +54,25 @@ export class Pool {
   constructor(options: PoolOptions) {
     this.#options = options;
     this.#perTenant = Math.max(1, Math.floor(options.size / 2));
+    this.#perHolder = Math.max(1, this.#perTenant - 1);
+    this.#turns = new Turns(options.maxWaiting);
   }
 
-  /**
-   * Resolves with what became of the job, or with null where no child was to be had within the wait, or too many wait. What
-   * continues a job whose child died goes before what else its tenant has, and always finds room.
-   */
-  run(tenantId: string, job: Job, isContinued: boolean): Promise<JobReport | null> {
-    const queue = this.#waiting.get(tenantId) ?? [];
-    const { maxWaiting, maxWaitingPerTenant, maxWaitMs } = this.#options;
-    const isFull =
-      this.#waitingCount >= maxWaiting ||
-      queue.length >= maxWaitingPerTenant ||
-      this.#waitingCharacters >= MAX_WAITING_CHARACTERS;
-    if (this.#isClosed || (isFull && !isContinued)) return Promise.resolve(null);
+  /** Resolves with what became of the job, or with null where no child was to be had within the wait, or too many wait. */
+  run({ tenantId, holder, job, isContinued, isObsolete }: Request): Promise<JobReport | null> {
+    const hasRoom = isContinued || this.#turns.hasRoomFor(tenantId, holder);
+    if (this.#isClosed || !hasRoom) return Promise.resolve(null);
     const { promise, resolve } = Promise.withResolvers<JobReport | null>();
     const waiting: Waiting = {
+      tenantId,
+      holder,
       job,
       since: performance.now(),
-      timer: setTimeout(() => this.#giveUp(tenantId, waiting), maxWaitMs),
+      timer: setTimeout(() => this.#giveUp(waiting), this.#options.maxWaitMs),
+      isObsolete,
       finish: resolve,
     };
-    if (isContinued) queue.unshift(waiting);
-    else queue.push(waiting);
-    this.#waiting.set(tenantId, queue);
-    this.#waitingCount++;
-    this.#waitingCharacters += sizeOf(job);
+    this.#turns.add(waiting, isContinued);
     this.#assign();
     return promise;
   }
@@ -87,65 +81,64 @@ export class Pool {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#closing.abort();
-    for (const queue of this.#waiting.values()) {
-      for (const { timer, finish } of queue) {
-        clearTimeout(timer);
-        finish(null);
-      }
+    for (let waiting = this.#turns.take(ANYBODY); waiting; waiting = this.#turns.take(ANYBODY)) {
+      clearTimeout(waiting.timer);
+      waiting.finish(null);
     }
-    this.#waiting.clear();
-    this.#waitingCount = 0;
-    this.#waitingCharacters = 0;
     const children = [...this.#children];
     for (const child of children) child.kill();
     await Promise.all(children.map((child) => child.ended));
   }
 
   #assign(): void {
-    for (;;) {
-      const tenantId = [...this.#waiting.keys()].find((id) => (this.#running.get(id) ?? 0) < this.#perTenant);
-      if (tenantId === undefined) return;
-      const child = this.#takeIdle();
-      if (!child) {
-        this.#startSome();
-        return;
-      }
-      this.#work(child, tenantId);
+    const mayRun = (tenantId: string, holder: string): boolean => this.#free(tenantId, holder) > 0;
+    while (this.#idle.size > 0) {
+      const waiting = this.#turns.take(mayRun);
+      if (!waiting) return;
+      clearTimeout(waiting.timer);
+      if (waiting.isObsolete()) waiting.finish({ results: [], end: 'done' });
+      else void this.#work(this.#takeIdle(), waiting);
     }
+    this.#startSome();
   }
 
-  #takeIdle(): ChildProcess | undefined {
+  /** How many more children may work for a holder now. */
+  #free(tenantId: string, holder: string): number {
+    const ofTenant = this.#perTenant - (this.#running.get(tenantId) ?? 0);
+    return Math.min(ofTenant, this.#perHolder - (this.#running.get(keyOf(tenantId, holder)) ?? 0));
+  }
+
+  #takeIdle(): ChildProcess {
     const [child] = this.#idle;
-    if (child) this.#idle.delete(child);
-    return child;
+    this.#idle.delete(child!);
+    return child!;
   }
 
-  #work(child: ChildProcess, tenantId: string): void {
-    const queue = this.#waiting.get(tenantId)!;
-    const { job, since, timer, finish } = queue.shift()!;
-    clearTimeout(timer);
-    this.#waitingCount--;
-    this.#waitingCharacters -= sizeOf(job);
-    this.#waiting.delete(tenantId);
-    if (queue.length > 0) this.#waiting.set(tenantId, queue); // to the end of the turn
-    this.#running.set(tenantId, (this.#running.get(tenantId) ?? 0) + 1);
+  async #work(child: ChildProcess, { tenantId, holder, job, since, finish }: Waiting): Promise<void> {
+    const whom = [tenantId, keyOf(tenantId, holder)];
+    for (const one of whom) this.#running.set(one, (this.#running.get(one) ?? 0) + 1);
     this.#options.onWaited(performance.now() - since);
-    void child.run(job).then((report) => {
-      const rest = this.#running.get(tenantId)! - 1;
-      if (rest > 0) this.#running.set(tenantId, rest);
-      else this.#running.delete(tenantId);
-      if (report.end === 'done' && this.#children.has(child)) this.#idle.add(child);
-      finish(report);
-      this.#assign();
-    });
+    const report = await child.run(job);
+    for (const one of whom) {
+      const rest = this.#running.get(one)! - 1;
+      if (rest > 0) this.#running.set(one, rest);
+      else this.#running.delete(one);
+    }
+    if (report.end === 'done' && this.#children.has(child)) this.#idle.add(child);
+    finish(report);
+    // Behind who waits for the report: what it means for an expression holds for the next job already.
+    queueMicrotask(() => this.#assign());
   }
 
   /** As many as there are jobs that could run now, not more than there may be. */
   #startSome(): void {
-    let wanted = 0;
-    for (const [tenantId, queue] of this.#waiting) {
-      wanted += Math.min(queue.length, this.#perTenant - (this.#running.get(tenantId) ?? 0));
+    const wantedBy = new Map<string, number>();
+    for (const { tenantId, holder, jobs } of this.#turns.sizes()) {
+      const more = Math.min(jobs, this.#free(tenantId, holder));
+      const ofTenant = this.#perTenant - (this.#running.get(tenantId) ?? 0);
+      wantedBy.set(tenantId, Math.min(ofTenant, (wantedBy.get(tenantId) ?? 0) + more));
     }
+    const wanted = [...wantedBy.values()].reduce((sum, one) => sum + one, 0);
     while (this.#starting < wanted && this.#kept < this.#options.size) void this.#keep();
   }
 
@@ -175,7 +168,7 @@ export class Pool {
       this.#isFailing = true;
       await delay(pauseMs, undefined, { signal: this.#closing.signal }).catch(() => undefined); // closed meanwhile
       pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
-      if (this.#waitingCount === 0) break; // the next job asks again
+      if (this.#turns.size === 0) break; // the next job asks again
     }
     this.#kept--;
   }
@@ -191,16 +184,12 @@ export class Pool {
     }
   }
 
-  #giveUp(tenantId: string, waiting: Waiting): void {
-    const queue = this.#waiting.get(tenantId);
-    const at = queue?.indexOf(waiting) ?? -1;
-    if (!queue || at < 0) return;
-    queue.splice(at, 1);
-    if (queue.length === 0) this.#waiting.delete(tenantId);
-    this.#waitingCount--;
-    this.#waitingCharacters -= sizeOf(waiting.job);
-    waiting.finish(null);
+  #giveUp(waiting: Waiting): void {
+    if (this.#turns.remove(waiting)) waiting.finish(null);
   }
 }
 
-const sizeOf = ({ inputs }: Job): number => inputs.reduce((sum, { length }) => sum + length, 0);
+const ANYBODY = (): boolean => true;
+
+/** A tenant's id has no line break. */
+const keyOf = (tenantId: string, holder: string): string => `${tenantId}\n${holder}`;

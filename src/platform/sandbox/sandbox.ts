@@ -85,7 +85,7 @@ export const createSandbox = (options: SandboxOptions): Sandbox => {
     metrics,
     deadlineMs = 250,
     heapMb = 64,
-    maxWaiting = 1_000,
+    maxWaiting = 2_000,
     now = performance.now.bind(performance),
   } = options;
   const strikes = new Strikes(now);
@@ -94,7 +94,6 @@ export const createSandbox = (options: SandboxOptions): Sandbox => {
     deadlineMs,
     heapMb,
     maxWaiting,
-    maxWaitingPerTenant: Math.ceil(maxWaiting / 2),
     maxWaitMs: options.maxWaitMs ?? 5_000,
     onWaited: (ms) => metrics.expressionWaitSeconds.observe(ms / 1000),
     onStartFailed: (cause) =>
@@ -126,7 +125,9 @@ export const createSandbox = (options: SandboxOptions): Sandbox => {
       for (const at of open) if (blocked.has(tasks[at]!.expression)) results[at] = BLOCKED;
       const part = partOf(indexesOf(results), tasks, inputs);
       if (part.indexes.length === 0) break;
-      const report = await pool.run(tenantId, part.job, isContinued);
+      const isObsolete = (): boolean =>
+        [...distinct].some((expression) => !blocked.has(expression) && strikes.isBlocked(struck, expression));
+      const report = await pool.run({ tenantId, holder, job: part.job, isContinued, isObsolete });
       if (!report) break;
       for (const [index, result] of report.results.entries()) {
         const at = part.indexes[index]!;

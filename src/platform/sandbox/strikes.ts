@@ -17,6 +17,7 @@ export class Strikes {
   }
 
   isBlocked(holder: string, expression: string): boolean {
+    if (this.#known.size === 0) return false;
     const known = this.#known.get(keyOf(holder, expression));
     return known !== undefined && this.#now() < known.blockedUntil;
   }
