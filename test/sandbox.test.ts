@@ -116,7 +116,10 @@ describe('a sandbox', () => {
   it('ends endless recursion and endless loops', async () => {
     expect(await one(ENDLESS)).toMatchObject({ code: 'TIMEOUT' });
     expect(await one('($f := function($n) { 1 + $f($n + 1) }; $f(0))')).toMatchObject({ ok: false });
-    expect(await one(`$eval("${ENDLESS}")`)).toMatchObject({ ok: false });
+    const within = [`$eval("${ENDLESS}")`, `$eval('$eval("${ENDLESS}")')`];
+    expect(values(await sandbox.evaluateAll(TENANT, within, '{}', 'eval'))).toEqual(['TIMEOUT', 'TIMEOUT']);
+    expect(values(await sandbox.evaluateAll(TENANT, within, '{}', 'eval'))).toEqual(['TIMEOUT', 'TIMEOUT']);
+    expect(values(await sandbox.evaluateAll(TENANT, within, '{}', 'eval'))).toEqual(['BLOCKED', 'BLOCKED']);
     expect(await one('1 + 1')).toMatchObject({ ok: true, value: 2 });
   });
 
@@ -225,6 +228,47 @@ describe('children', () => {
       for (let n = 0; n < 20; n++) expect(values(await sandbox.evaluateAll('b', ['1 + 1'], '{}'))).toEqual([2]);
       expect(ended).toBe(0);
       await Promise.all(hanging);
+    } finally {
+      await sandbox.close();
+    }
+  });
+
+  it("are not all its tenant's where one holder keeps them hanging: another one is served meanwhile", async () => {
+    const sandbox = make({ deadlineMs: 2_000, maxWaitMs: 60_000 });
+    try {
+      await Promise.all(['bad', 'good'].map((holder) => sandbox.evaluateAll('a', ['1 + 1'], '{}', holder)));
+      let ended = 0;
+      const hanging = Array.from({ length: 20 }, (_, n) =>
+        sandbox.evaluateAll('a', [CATASTROPHE], `{"n": ${n}}`, 'bad').finally(() => (ended += 1)),
+      );
+      for (let n = 0; n < 20; n++) expect(values(await sandbox.evaluateAll('a', ['1 + 1'], '{}', 'good'))).toEqual([2]);
+      expect(ended).toBe(0);
+      // The rest of them waited for two to be killed, and cost no child.
+      const outcomes = (await Promise.all(hanging)).flatMap(values);
+      expect(outcomes.filter((code) => code === 'TIMEOUT')).toHaveLength(2);
+      expect(outcomes.filter((code) => code === 'BLOCKED')).toHaveLength(18);
+    } finally {
+      await sandbox.close();
+    }
+  });
+
+  it('take turns with holders: who asks for much waits behind itself, and fills its own room alone', async () => {
+    const sandbox = make({ size: 2, maxWaiting: 40 });
+    try {
+      await sandbox.evaluateAll('a', ['1 + 1'], '{}');
+      const order: string[] = [];
+      const ask = (holder: string): Promise<unknown> =>
+        sandbox.evaluateAll('a', ['$string($count([1..2000]))'], '{}', holder).then(([result]) => {
+          order.push(`${holder} ${result!.ok}`);
+        });
+      const many = Array.from({ length: 30 }, () => ask('many'));
+      const few = Array.from({ length: 3 }, () => ask('few'));
+      await Promise.all([...many, ...few]);
+      // One at work, a quarter of the room waiting, and the rest refused at once.
+      expect(order.slice(0, 19)).toEqual(Array.from({ length: 19 }, () => 'many false'));
+      const served = order.slice(19);
+      expect(served.filter((one) => one === 'many true')).toHaveLength(11);
+      expect(served.slice(0, 7).filter((one) => one === 'few true')).toHaveLength(3);
     } finally {
       await sandbox.close();
     }

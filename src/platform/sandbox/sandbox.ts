@@ -36,8 +36,8 @@ export class SandboxUnavailableError extends Error {
 /**
  * Evaluates JSONata that users wrote, in child processes that own nothing. Each expression has 250 ms, its result 1 MiB, a child
  * its heap; what takes more is killed and costs nobody else a result. An expression that was killed twice within a
- * minute is `BLOCKED` for five, for the holder that it was killed for (a webhook's id, say) and for nobody else. Simple
- * paths are evaluated in this process.
+ * minute is `BLOCKED` for five, for the holder that it was killed for (a webhook's id, say) and for nobody else; what holders
+ * ask for waits behind their own. Simple paths are evaluated in this process.
  */
 export interface Sandbox {
   /** Compiles only; null where it is fine. Rejects with SandboxUnavailableError where it can't be told now. */
@@ -53,7 +53,7 @@ export interface Sandbox {
 export interface SandboxOptions {
   readonly log: Logger;
   readonly metrics: Pick<Metrics, 'expressions' | 'expressionWaitSeconds'>;
-  /** Children at most; no tenant has more than half of them. */
+  /** Children at most; no tenant has more than half of them, and no holder all of these where there are several. */
   readonly size?: number;
   readonly maxWaiting?: number;
   readonly maxWaitMs?: number;
