@@ -94,6 +94,16 @@ describe('a record', () => {
     );
   });
 
+  it('knows credentials by the names that they usually have', () => {
+    const usual = ['x-jwt', 'x-goog-iap-jwt-assertion', 'authentication', 'x-auth', 'auth', 'pwd', 'key', 'x-api-key'];
+    expect(usual.filter((name) => !isCredentialName(name))).toEqual([]);
+    const query = usual.map((name) => `${name}=in%20clear`).join('&');
+    const none = { headers: new Set<string>(), query: new Set<string>() };
+    expect(withoutCredentials('/', query, {}, none).path).not.toContain('clear');
+    const harmless = ['x-author', 'x-event-key', 'x-request-id', 'authored-by', 'monkey'];
+    expect(harmless.filter(isCredentialName)).toEqual([]);
+  });
+
   it('keeps what only makes requests idempotent', () => {
     expect(['I-Twilio-Idempotency-Token', 'Idempotency-Key'].filter(isCredentialName)).toEqual([]);
   });

@@ -89,6 +89,14 @@ describe('an inbound webhook', () => {
       ['input', 'idempotencySource', 'value'],
     ],
     [
+      'a key from the header of its own API key',
+      {
+        auth: { type: 'API_KEY', config: { header: 'X-Shop' }, secret: SECRET },
+        idempotencySource: { type: 'HEADER', value: 'x-shop' },
+      },
+      ['input', 'idempotencySource', 'value'],
+    ],
+    [
       'a header that is none',
       { eventTypeSource: { type: 'HEADER', value: 'a b' } },
       ['input', 'eventTypeSource', 'value'],
@@ -201,6 +209,21 @@ describe('an inbound webhook', () => {
     expect(reset.inboundWebhook).toMatchObject({ ...github, idempotencySource: null });
     await inbound.update(id, { eventTypeSource: own, auth: { preset: 'stripe' } });
     expect(await inbound.webhook(id)).toMatchObject({ eventTypeSource: own, idempotencySource: null });
+  });
+
+  it('never comes to read an event type or a key where its credential stands', async () => {
+    const source = { type: 'HEADER', value: 'X-Shop' };
+    const apiKey = { type: 'API_KEY', config: { header: 'x-shop' }, secret: SECRET };
+    const { id } = await inbound.create({ auth: { type: 'BEARER' }, idempotencySource: source });
+    const refused = { code: 'BAD_REQUEST', path: ['input', 'auth', 'config', 'header'] };
+    expect(await inbound.update(id, { auth: apiKey })).toMatchObject(refused);
+    expect((await inbound.webhook(id)).auth).toMatchObject({ type: 'BEARER' });
+    await inbound.update(id, { auth: apiKey, idempotencySource: null });
+    expect(await inbound.update(id, { eventTypeSource: source })).toMatchObject({
+      code: 'BAD_REQUEST',
+      path: ['input', 'eventTypeSource', 'value'],
+    });
+    expect(await inbound.webhook(id)).toMatchObject({ eventTypeSource: null, idempotencySource: null });
   });
 
   it('keeps its secret while its type stays, and gets another with another type', async () => {

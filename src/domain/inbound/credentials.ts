@@ -1,8 +1,12 @@
 /** What stands in a record where a credential was. */
 export const MASK = '***';
 
+/** Why an event type or idempotency key can't be read from a header. */
+export const CREDENTIAL_AS_SOURCE = 'This header holds a credential, which is never kept: name another one.';
+
 /** Names of headers and query parameters whose values are taken for credentials, whatever a webhook expects there. */
-const TELLING = /authorization|cookie|token|secret|passw|passphrase|api[-_]?key|access[-_]?key|credential/i;
+const TELLING =
+  /authorization|cookie|token|secret|passw|passphrase|api[-_]?key|access[-_]?key|credential|jwt|(?:^|[-_.])(?:auth(?:entication)?|pwd)$|^key$/i;
 /** What only makes a request idempotent proves nothing, though Twilio calls it a token. */
 const HARMLESS = /idempotency/i;
 /** A shorter one would be found in places where it is none. */

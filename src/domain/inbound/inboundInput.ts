@@ -4,7 +4,7 @@ import { exactText, parseInput, text } from '../text.ts';
 import { WEBHOOK_STATUSES } from '../webhooks/webhook.ts';
 import type { WebhookStatus } from '../webhooks/webhook.ts';
 import type { UrlCheck } from '../webhooks/webhookInput.ts';
-import { isCredentialName } from './credentials.ts';
+import { CREDENTIAL_AS_SOURCE, isCredentialName } from './credentials.ts';
 import { INBOUND_HANDLER_TYPES } from './inboundWebhook.ts';
 import type { InboundHandlerType } from './inboundWebhook.ts';
 import { VALUE_SOURCE_TYPES } from './valueSource.ts';
@@ -38,7 +38,7 @@ const valueSource = z
     const refusal = !HEADER_NAME.test(name)
       ? 'This is no name of a header.'
       : isCredentialName(name)
-        ? 'This header holds a credential, which is never kept: name another one.'
+        ? CREDENTIAL_AS_SOURCE
         : null;
     if (refusal !== null) context.addIssue({ code: 'custom', message: refusal, path: ['value'] });
     return { type, value: name };

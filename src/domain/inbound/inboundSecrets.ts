@@ -1,8 +1,10 @@
 import type { SecretBox } from '../../platform/secrets.ts';
 import { ValidationError } from '../errors.ts';
+import { CREDENTIAL_AS_SOURCE } from './credentials.ts';
 import type { CredentialNames } from './credentials.ts';
 import { inboundSecretScope } from './inboundWebhook.ts';
 import type { InboundWebhook } from './inboundWebhook.ts';
+import type { Sources } from './presetSources.ts';
 import type { AuthSettings, InboundAuthType } from './verification/authType.ts';
 import { credentialHeaderNames, credentialQueryNames } from './verification/credentialNames.ts';
 import { checkSecret, decodeKey, generateSecret, hashSecret, secretForm } from './verification/secretForm.ts';
@@ -61,6 +63,22 @@ export const assertStillKey = (
     'The present secret has no key in the spelling that these settings say: give another one.',
     ['input', 'auth', 'secret'],
   );
+};
+
+/**
+ * Throws ValidationError where an event type or idempotency key would be read from the header that carries the credential:
+ * both are kept, and shown, in clear.
+ *
+ * @param given the sources that this very change brings: it is told at them, else at the authentication
+ */
+export const assertNoCredentials = (settings: AuthSettings, sources: Sources, given: Sources): void => {
+  const names = credentialHeaderNames(settings);
+  for (const name of ['eventTypeSource', 'idempotencySource'] as const) {
+    const source = sources[name];
+    if (source?.type !== 'HEADER' || !names.includes(source.value.toLowerCase())) continue;
+    const path = given[name] ? [name, 'value'] : ['auth', 'config', 'header'];
+    throw new ValidationError(CREDENTIAL_AS_SOURCE, ['input', ...path]);
+  }
 };
 
 /** A secret as the row keeps it. */

@@ -15,7 +15,7 @@ import type { HandlerCheck } from './handlers.ts';
 import { checkInboundCreate, checkInboundUpdate, numberedSlug, slugOf } from './inboundInput.ts';
 import type { GivenParts, InboundWebhookCreateInput, InboundWebhookUpdateInput } from './inboundInput.ts';
 import { InboundWebhook, inboundSecretScope } from './inboundWebhook.ts';
-import { assertStillKey, givenSecret, sealSecret, settingsOf } from './inboundSecrets.ts';
+import { assertNoCredentials, assertStillKey, givenSecret, sealSecret, settingsOf } from './inboundSecrets.ts';
 import { changeSources, presetSources } from './presetSources.ts';
 import type { ValueSource } from './valueSource.ts';
 import { parseAuth } from './verification/auth.ts';
@@ -77,6 +77,7 @@ export class InboundWebhooks {
       idempotencySource:
         checked.idempotencySource === undefined ? sources.idempotencySource : checked.idempotencySource,
     });
+    assertNoCredentials(auth.settings, parts, parts);
     const handler = await this.#options.checkHandler(tenantId, checked.handler ?? { type: 'RECORD' });
     const id = newId();
     const forward = checked.settings.url === null ? null : generateSigningSecret();
@@ -155,6 +156,7 @@ export class InboundWebhooks {
         webhook.eventTypeSource = parts.eventTypeSource ?? presetSources(webhook.authPreset ?? null).eventTypeSource;
       }
       if (parts.idempotencySource !== undefined) webhook.idempotencySource = parts.idempotencySource;
+      assertNoCredentials(settingsOf(webhook), webhook, parts);
       if (settings.url) {
         await em.populate(webhook, ['forwardSecret']);
         if (webhook.forwardSecret === null) {

@@ -2,7 +2,7 @@ import { findPreset } from './presets/presets.ts';
 import type { ValueSource } from './valueSource.ts';
 
 /** Where a sender's event type and idempotency key stand. */
-interface Sources {
+export interface Sources {
   eventTypeSource?: ValueSource | null | undefined;
   idempotencySource?: ValueSource | null | undefined;
 }
