@@ -18,14 +18,14 @@ import { changeTicket, commentTicket, openTicket } from './tickets.ts';
 import type { TicketChange, TicketFields } from './tickets.ts';
 import { TICKET_PRIORITIES, TICKET_STATUSES } from './ticketStatus.ts';
 
-const STATUS = field('status', 'ENUM', 'Where it stands; new where nothing is said.', {
+const STATUS = field('status', 'ENUM', 'Where it stands; new on a new one.', {
   allowedValues: TICKET_STATUSES,
 });
 
 const FIELDS: readonly TargetField[] = [
   field('description', 'STRING', 'What it is about, at length: at most 20,000 characters.'),
   STATUS,
-  field('priority', 'ENUM', 'How much it presses; medium where nothing is said.', {
+  field('priority', 'ENUM', 'How much it presses; medium on a new one.', {
     allowedValues: TICKET_PRIORITIES,
   }),
   ...CLIENT_FIELDS,
