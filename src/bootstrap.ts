@@ -55,12 +55,15 @@ export const bootstrap = async (
 };
 
 /** Connections of a role's pool; beside it each process has 3 for its lanes, 1 that listens and 1 that probes. */
-const POOL = { api: 10, worker: 8, receiver: 6 } as const;
+const POOL = { api: 10, worker: 8, receiver: 2 } as const;
 const BESIDE_POOL = 5;
+/** Of the thread that the role of a receiver adds. */
+export const RECEPTION_POOL = 4;
 
 export const poolSize = (config: Config): number => [...config.roles].reduce((sum, role) => sum + POOL[role], 0);
 
-const neededConnections = (config: Config): number => poolSize(config) + BESIDE_POOL;
+const neededConnections = (config: Config): number =>
+  poolSize(config) + (config.roles.has('receiver') ? RECEPTION_POOL : 0) + BESIDE_POOL;
 
 const checkServer = async (client: Client, needed: number): Promise<void> => {
   const { rows } = await client.query<{ version: string; number: number; most: number; reserved: number }>(

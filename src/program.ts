@@ -7,6 +7,7 @@ import { createLogger } from './platform/logs.ts';
 import { createMetrics } from './platform/metrics.ts';
 import { databaseProbe } from './platform/outage.ts';
 import { createReceivers } from './receivers/receivers.ts';
+import type { ThreadedReception } from './receivers/threadedReception.ts';
 import { startApi } from './roles/api.ts';
 import { openGround } from './roles/ground.ts';
 import type { Ground } from './roles/ground.ts';
@@ -47,7 +48,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
     if (config.roles.has('worker')) startWorker(ground);
     const routes: Route[] = [];
     if (config.roles.has('api')) routes.push(...(await startApi(ground)));
-    if (config.roles.has('receiver')) routes.push(...receiversOn(ground));
+    if (ground.reception !== null) routes.push(...(await receiversOn(ground, ground.reception)));
 
     let isReady = false;
     const { database, databaseUrl, clockOffset, notifications } = ground;
@@ -86,17 +87,15 @@ export const startProgram = async (config: Config): Promise<Program> => {
   }
 };
 
-const receiversOn = ({ config, inbound, databaseUrl, metrics, log }: Ground): Route[] => {
-  const { tenantSlug, publicUrl, maxBodyBytes, headerPrefix, trustedProxies } = config;
+const receiversOn = async ({ config, metrics }: Ground, reception: ThreadedReception): Promise<Route[]> => {
+  const { tenantSlug, publicUrl, maxBodyBytes, trustedProxies } = config;
+  await reception.started;
   return createReceivers({
-    inbound,
+    reception,
     tenantSlug,
     publicUrl,
     maxBodyBytes,
-    headerPrefix,
     clientOf: clientAddresses(trustedProxies),
-    isDatabaseReachable: databaseProbe(databaseUrl),
     metrics,
-    log,
   });
 };

@@ -195,7 +195,7 @@ it('no request is answered 500, breaks the process, or is logged as an error', a
     { numRuns: 1_500 },
   );
   expect((await fetch(`${program.url}/healthz`)).status).toBe(200);
-  expect(program.output()).not.toMatch(/"level":[456]0/);
+  expect(program.output()).not.toMatch(/"level":"(warn|error|fatal)"/);
   const { inboundDeliveries } = await program.graphql(
     `{ inboundDeliveries(first: 100) { totalCount nodes { id requestBody requestHeaders requestPath idempotencyKey eventType } } }`,
   );

@@ -26,7 +26,7 @@ export interface ClockOffset {
  * Compares this process's clock with the database's, now and every minute. A difference of up to 5 s is taken out of new
  * ids, so that the ids of several machines fall into the same partitions; a larger one is an error that the operator must mend.
  */
-export const watchClock = async (database: Database, log: Logger): Promise<ClockOffset> => {
+export const watchClock = async (database: Pick<Database, 'sql'>, log: Logger): Promise<ClockOffset> => {
   let isTooFar = false;
   const compare = async (): Promise<void> => {
     const before = Date.now();

@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import pino, { type DestinationStream, type LevelWithSilent, type Logger } from 'pino';
 
 export type { Logger } from 'pino';
@@ -29,7 +30,7 @@ const secretPaths = secretKeys.flatMap((key) => {
  */
 export function createLogger(
   config: { readonly logLevel: LevelWithSilent },
-  destination: DestinationStream = process.stdout.isTTY ? terminal(process.stdout) : pino.destination(1),
+  destination: DestinationStream = isatty(1) ? terminal(process.stdout) : pino.destination(1),
 ): Logger {
   return pino(
     {

@@ -3,10 +3,12 @@ import {
   createDecipheriv,
   createHash,
   createHmac,
+  createSecretKey,
   randomBytes,
   randomInt,
   timingSafeEqual,
 } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { createPrivateFile, readPrivateFile } from './privateFile.ts';
 import { StartupError } from './startupError.ts';
@@ -28,19 +30,20 @@ export class UnreadableSecretError extends Error {
  * `v1.<key id>.<iv>.<ciphertext and tag>` in base64url; the key id tells which key is needed when keys change.
  */
 export class SecretBox {
-  readonly #key: Buffer;
+  /** Can be posted to other threads of this process; prints as nothing. */
+  readonly key: KeyObject;
   readonly keyId: string;
 
   /** `key` is 32 bytes. */
-  constructor(key: Buffer) {
-    if (key.length !== 32) throw new RangeError('a secret key has 32 bytes');
-    this.#key = Buffer.from(key);
+  constructor(key: Buffer | KeyObject) {
+    this.key = Buffer.isBuffer(key) ? createSecretKey(key) : key;
+    if (this.key.symmetricKeySize !== 32) throw new RangeError('a secret key has 32 bytes');
     this.keyId = createHmac('sha256', key).update('hookgraph key id').digest().subarray(0, 6).toString('base64url');
   }
 
   encrypt(plain: string, scope: SecretScope): string {
     const iv = randomBytes(12);
-    const cipher = createCipheriv('aes-256-gcm', this.#key, iv).setAAD(additionalData(scope));
+    const cipher = createCipheriv('aes-256-gcm', this.key, iv).setAAD(additionalData(scope));
     const sealed = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final(), cipher.getAuthTag()]);
     return `v1.${this.keyId}.${iv.toString('base64url')}.${sealed.toString('base64url')}`;
   }
@@ -56,7 +59,7 @@ export class SecretBox {
     if (keyId !== this.keyId) {
       throw new UnreadableSecretError(`encrypted with key ${keyId}, this one is ${this.keyId}`);
     }
-    const decipher = createDecipheriv('aes-256-gcm', this.#key, iv, { authTagLength: 16 })
+    const decipher = createDecipheriv('aes-256-gcm', this.key, iv, { authTagLength: 16 })
       .setAAD(additionalData(scope))
       .setAuthTag(sealed.subarray(-16));
     try {

@@ -1,11 +1,10 @@
 import { storable, withoutCredentials } from '../domain/inbound/credentials.ts';
 import { isTooDeep } from '../domain/inbound/depth.ts';
-import type { InboundReceiver, ReceiverAddress } from '../domain/inbound/directory.ts';
-import type { Inbound } from '../domain/inbound/inbound.ts';
+import type { InboundReceiver, ReceiverAddress, ReceiverDirectory } from '../domain/inbound/directory.ts';
 import { Limiter } from '../domain/inbound/limiter.ts';
-import type { NewReceipt } from '../domain/inbound/receipts.ts';
+import type { NewReceipt, Receipts } from '../domain/inbound/receipts.ts';
 import { isLetThrough, readValues } from '../domain/inbound/requestValues.ts';
-import type { RefusalCause } from '../domain/inbound/tally.ts';
+import type { RefusalCause, Tally } from '../domain/inbound/tally.ts';
 import { isForm } from '../domain/inbound/verification/body.ts';
 import type { HandshakeAnswer } from '../domain/inbound/verification/handshake.ts';
 import { bodyOf, headerOf } from '../domain/inbound/verification/request.ts';
@@ -13,6 +12,7 @@ import type { InboundRequest } from '../domain/inbound/verification/request.ts';
 import type { AuthStatus } from '../domain/inbound/verification/verification.ts';
 import { dummyVerifier } from '../domain/inbound/verification/verifier.ts';
 import { newId } from '../platform/ids.ts';
+import type { Sandbox } from '../platform/sandbox/sandbox.ts';
 import * as answers from './answer.ts';
 import type { Answer } from './answer.ts';
 
@@ -34,8 +34,14 @@ export interface Received {
   readonly afterwards?: () => void;
 }
 
+/** Why a request is answered before its body is read. */
+export type UnreadCause = Extract<RefusalCause, 'too_large' | 'unsupported'>;
+
 export interface ReceptionOptions {
-  readonly inbound: Pick<Inbound, 'directory' | 'receipts' | 'tally' | 'sandbox'>;
+  readonly directory: ReceiverDirectory;
+  readonly receipts: Receipts;
+  readonly tally: Tally;
+  readonly sandbox: Pick<Sandbox, 'evaluateAll'>;
   /** Lower-case name of the header that counts how often something passed through hookgraph. */
   readonly hopsHeader: string;
 }
@@ -55,18 +61,16 @@ const LOOKS = 3;
  * says, and with SandboxUnavailableError.
  */
 export class Reception {
-  readonly #inbound: ReceptionOptions['inbound'];
-  readonly #hopsHeader: string;
+  readonly #options: ReceptionOptions;
   readonly #rates = new Limiter(WATCHED);
 
-  constructor({ inbound, hopsHeader }: ReceptionOptions) {
-    this.#inbound = inbound;
-    this.#hopsHeader = hopsHeader;
+  constructor(options: ReceptionOptions) {
+    this.#options = options;
   }
 
   /** @param elapsedMs how long the answer has taken so far */
   async receive(address: ReceiverAddress | null, request: InboundRequest, elapsedMs: () => number): Promise<Received> {
-    const { directory } = this.#inbound;
+    const { directory } = this.#options;
     let hasPlace = false;
     for (let look = 1; ; look++) {
       const receiver = address && (await directory.find(address));
@@ -107,7 +111,7 @@ export class Reception {
     const refuse = (cause: RefusalCause, answer: Answer, authStatus: AuthStatus): Received => ({
       answer,
       outcome: cause,
-      afterwards: () => this.refused(receiver, request, cause, answer.status, authStatus, elapsedMs()),
+      afterwards: () => this.#refused(receiver, request, cause, answer.status, authStatus, elapsedMs()),
     });
     // GET is for handshakes alone: everything else is answered as if there were none.
     if (isGet && (receiver.status !== 'ACTIVE' || !verifier.handshakeByGet)) return METHOD_NOT_ALLOWED;
@@ -123,8 +127,20 @@ export class Reception {
     return { receiver, refuse: (cause, answer) => refuse(cause, answer, authStatus) };
   }
 
+  /** Counts a request that was answered before its body was read, for the webhook at its address, if there is one. */
+  async refusedUnread(
+    address: ReceiverAddress | null,
+    request: InboundRequest,
+    cause: UnreadCause,
+    responseStatus: number,
+    durationMs: number,
+  ): Promise<void> {
+    const receiver = address && (await this.#options.directory.find(address));
+    if (receiver) this.#refused(receiver, request, cause, responseStatus, 'NOT_CHECKED', durationMs);
+  }
+
   /** Counts a refusal, and tells the webhook's owner of it if it is among the first. */
-  refused(
+  #refused(
     receiver: InboundReceiver,
     request: InboundRequest,
     cause: RefusalCause,
@@ -132,7 +148,7 @@ export class Reception {
     authStatus: AuthStatus,
     durationMs: number,
   ): void {
-    const { tally } = this.#inbound;
+    const { tally } = this.#options;
     if (!tally.refused(receiver.id, cause, authStatus, request.receivedAt)) return;
     const dispatchStatus = cause === 'rate_limited' ? 'RATE_LIMITED' : 'REJECTED';
     tally.record({
@@ -151,7 +167,7 @@ export class Reception {
     authStatus: AuthStatus,
     elapsedMs: () => number,
   ): Received {
-    const { tally } = this.#inbound;
+    const { tally } = this.#options;
     return {
       answer: answers.handshaken(handshake),
       outcome: 'handshake',
@@ -175,10 +191,10 @@ export class Reception {
     value: unknown,
     elapsedMs: () => number,
   ): Promise<Received | null> {
-    const { directory, receipts, sandbox, tally } = this.#inbound;
+    const { directory, receipts, sandbox, tally, hopsHeader } = this.#options;
     const json = (): string => JSON.stringify(value);
     const { eventType, idempotency } = await readValues(receiver, { headers: request.headers, value, json }, sandbox);
-    const hops = hopsOf(request, this.#hopsHeader);
+    const hops = hopsOf(request, hopsHeader);
     const waits = receiver.isDispatched ? 'PENDING' : 'DISPATCHED';
     const isWanted = hops < MOST_HOPS && isLetThrough(receiver.events, eventType);
     const receipt: NewReceipt = {

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type { PgBoss } from 'pg-boss';
 import { schema } from '../../mikro-orm.config.ts';
-import { bootstrap, poolSize } from '../bootstrap.ts';
+import { bootstrap, poolSize, RECEPTION_POOL } from '../bootstrap.ts';
 import type { Config } from '../config.ts';
 import { ActionRegistry } from '../domain/actions/actionRegistry.ts';
 import { createChanges } from '../domain/actions/changes.ts';
@@ -17,6 +17,7 @@ import type { FeedChange } from '../domain/feed/change.ts';
 import { FeedReader } from '../domain/feed/feedReader.ts';
 import { DELIVERY_STREAM } from '../domain/feed/filter.ts';
 import type { FeedFilter } from '../domain/feed/filter.ts';
+import type { DispatchBell } from '../domain/inbound/dispatchBell.ts';
 import { createHandlerCheck } from '../domain/inbound/handlers.ts';
 import { createInbound } from '../domain/inbound/inbound.ts';
 import type { Inbound } from '../domain/inbound/inbound.ts';
@@ -52,6 +53,7 @@ import type { Sandbox } from '../platform/sandbox/sandbox.ts';
 import type { SecretBox } from '../platform/secrets.ts';
 import { createTracing } from '../platform/tracing.ts';
 import type { Tracing } from '../platform/tracing.ts';
+import { ThreadedReception } from '../receivers/threadedReception.ts';
 import { counting } from './counting.ts';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
@@ -96,6 +98,8 @@ export interface Ground {
   readonly mapper: Mapper;
   readonly workflows: Workflows;
   readonly inbound: Inbound;
+  /** Null where this process is no receiver. */
+  readonly reception: ThreadedReception | null;
   readonly publisher: Publisher;
   readonly changes: Changes;
   /** Stopped when the process stops, the last one first. */
@@ -155,6 +159,15 @@ export const openGround = async (
     await ensurePartitions(database, Date.now());
     return true;
   };
+  const makePartitions = async (): Promise<boolean> => {
+    try {
+      await ensurePartitions(database, Date.now());
+      return true;
+    } catch (error) {
+      log.error({ err: error }, 'partitions could not be made');
+      return false;
+    }
+  };
 
   const sandbox = createSandbox({ log, metrics });
   started.push(() => sandbox.close());
@@ -180,6 +193,31 @@ export const openGround = async (
   const actions = new ActionRegistry([publishEventAction(eventTypes), ...modules.flatMap((module) => module.actions)]);
   const mapper = createMapper({ sandbox, actions });
   const workflows = new Workflows(database, { actions, mapper, sandbox });
+  const inboundBell: DispatchBell = {
+    ring: (rings) => {
+      dispatchBell.ring(rings);
+      // Disabled or deleted: what it forwards is to be cancelled as well.
+      bell.ring(rings.filter(({ dueAt }) => dueAt === 0));
+    },
+    configurationChanged: (webhookId) => bell.configurationChanged(webhookId),
+  };
+  const onKept = (): void => ground.outbox.poke();
+  const reception = config.roles.has('receiver')
+    ? new ThreadedReception({
+        databaseUrl,
+        poolSize: RECEPTION_POOL,
+        secretKey: box.key,
+        hopsHeader: `${config.headerPrefix}hops`.toLowerCase(),
+        logLevel: config.logLevel,
+        sandbox,
+        bell: inboundBell,
+        onKept,
+        makePartitions,
+      })
+    : null;
+  const forget = (): void => reception?.forget();
+  notifications.on('hookgraph_inbound', forget, forget);
+  if (reception !== null) started.push(() => reception.close());
   const inbound = createInbound({
     database,
     secrets: box,
@@ -192,16 +230,11 @@ export const openGround = async (
       hasWorkflow: (tenantId, id) => workflows.has(tenantId, id),
     }),
     sandbox,
-    bell: {
-      ring: (rings) => {
-        dispatchBell.ring(rings);
-        // Disabled or deleted: what it forwards is to be cancelled as well.
-        bell.ring(rings.filter(({ dueAt }) => dueAt === 0));
-      },
-      configurationChanged: (webhookId) => bell.configurationChanged(webhookId),
-    },
+    bell: inboundBell,
     mend,
-    onKept: () => ground.outbox.poke(),
+    onKept,
+    onChanged: forget,
+    written: async () => reception?.written(),
     maxBodyBytes: config.maxBodyBytes,
   });
   started.push(() => inbound.close());
@@ -242,6 +275,7 @@ export const openGround = async (
     mapper,
     workflows,
     inbound,
+    reception,
     publisher,
     changes: createChanges({ database, publisher, mend }),
     started,

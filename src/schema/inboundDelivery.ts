@@ -167,7 +167,7 @@ const deliveriesOf = async (
   const filter = webhookId === undefined ? asked : { ...asked, webhookId };
   const { sql } = context.services;
   const tenantId = tenantOf(context);
-  await context.services.inbound.tally.written();
+  await context.services.inbound.written();
   const page = await listInboundDeliveries(sql, tenantId, filter, { first: request.limit, after: request.from });
   return idConnection('inboundDelivery', { items: page.deliveries, hasMore: page.hasMore }, request, () =>
     countInboundDeliveries(sql, tenantId, filter),

@@ -30,7 +30,7 @@ export const inboundLoaders = loadersBeside((context: Context): InboundLoaders =
       async (ids) => new Map((await inbound.list.find(tenantId, ids)).map((webhook) => [webhook.id, webhook])),
     ),
     counts: loaderBy(async (ids) => {
-      await inbound.tally.written();
+      await inbound.written();
       return inboundCountsOf(sql, tenantId, ids);
     }),
     sample: large.loaderBy(

@@ -178,6 +178,8 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
       bell: { ring: () => undefined, configurationChanged: () => undefined },
       mend,
       onKept: () => undefined,
+      onChanged: () => undefined,
+      written: async () => undefined,
       maxBodyBytes: 1_048_576,
     }),
     actions,
@@ -237,7 +239,7 @@ export const startGraphql = async (options: GraphqlHarnessOptions = {}): Promise
       await new Promise((resolve) => server.close(resolve));
       feed.close();
       await healthFeed.close();
-      await services.inbound.close();
+      services.inbound.close();
       await sandbox.close();
       await closeQuietly(authenticator, notifications, database);
       await own.drop();

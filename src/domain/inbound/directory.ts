@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { Database, Sql } from '../../platform/database.ts';
+import type { Sql } from '../../platform/database.ts';
 import { newId } from '../../platform/ids.ts';
-import type { Notifications } from '../../platform/notifications.ts';
 import { SecretBox } from '../../platform/secrets.ts';
 import type { WebhookStatus } from '../webhooks/webhook.ts';
 import { Limiter } from './limiter.ts';
@@ -87,8 +86,8 @@ const BELIEVED = { ttl: 10_000, ttlResolution: 100 };
 const LOOKS_AGAIN = { burst: 100, perMinute: 6_000 };
 
 /**
- * Finds who receives at an address. Look-ups are kept, those that find nothing too, and forgotten when the webhook changes: at
- * once by `forget` in the process that changes it, by `hookgraph_inbound` in the others. What comes in between is
+ * Finds who receives at an address. Look-ups are kept, those that find nothing too, and forgotten (`forget`) when a webhook changes: at
+ * once in the process that changes it, by `hookgraph_inbound` in the others. What comes in between is
  * judged by old settings: who passes is refused by the commit, which compares versions, and who does not is judged
  * again where `isCurrent` says no.
  */
@@ -103,11 +102,9 @@ export class ReceiverDirectory {
   #epoch = 0;
   readonly #looksAgain = new Limiter(1);
 
-  constructor(database: Pick<Database, 'sql'>, secrets: SecretBox, notifications: Notifications) {
-    this.#sql = database.sql;
+  constructor(sql: Sql, secrets: SecretBox) {
+    this.#sql = sql;
     this.#secrets = secrets;
-    const forget = (): void => this.forget();
-    notifications.on('hookgraph_inbound', forget, forget);
   }
 
   /** Null for an address that leads nowhere. Rejects with what the database says. Callers who ask at once share a look-up. */

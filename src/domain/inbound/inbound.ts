@@ -12,9 +12,7 @@ import { INBOUND_STREAM } from './inboundFeed.ts';
 import type { InboundChange, InboundFeedFilter } from './inboundFeed.ts';
 import { InboundWebhookList } from './inboundList.ts';
 import { InboundWebhooks } from './inboundWebhooks.ts';
-import { Receipts } from './receipts.ts';
 import { Reruns } from './reruns.ts';
-import { Tally } from './tally.ts';
 
 export interface InboundOptions {
   readonly database: Database;
@@ -29,6 +27,10 @@ export interface InboundOptions {
   readonly mend: (error: unknown) => Promise<boolean>;
   /** Something was written to the outbox; must not throw. */
   readonly onKept: () => void;
+  /** A webhook is another by now: receivers of this process are to judge by what is in the database. Must not throw. */
+  readonly onChanged: () => void;
+  /** Resolves when what receivers of this process have counted is written. */
+  readonly written: () => Promise<void>;
   readonly maxBodyBytes: number;
 }
 
@@ -37,38 +39,29 @@ export interface Inbound {
   readonly webhooks: InboundWebhooks;
   readonly list: InboundWebhookList;
   readonly directory: ReceiverDirectory;
-  readonly receipts: Receipts;
-  readonly tally: Tally;
   readonly reruns: Reruns;
-  readonly sandbox: Sandbox;
   readonly maxBodyBytes: number;
   readonly feed: FeedReader<InboundChange, InboundFeedFilter>;
-  /** Writes what is counted and not written yet. */
-  close(): Promise<void>;
+  /** See the options. */
+  written(): Promise<void>;
+  close(): void;
 }
 
 export const createInbound = (options: InboundOptions): Inbound => {
-  const { database, secrets, notifications, log, sandbox, maxBodyBytes } = options;
-  const directory = new ReceiverDirectory(database, secrets, notifications);
-  const tally = new Tally(options);
+  const { database, secrets, notifications, log, sandbox, maxBodyBytes, written } = options;
+  const directory = new ReceiverDirectory(database.sql, secrets);
   const feed = new FeedReader({ stream: INBOUND_STREAM, database, notifications, log });
   return {
     directory,
-    tally,
     feed,
-    sandbox,
     maxBodyBytes,
+    written,
     list: new InboundWebhookList(database),
-    receipts: new Receipts(options),
     reruns: new Reruns({ ...options, directory }),
     webhooks: new InboundWebhooks({
       ...options,
       checkExpression: async (tenantId, expression) => (await sandbox.check(tenantId, expression))?.message ?? null,
-      onChanged: () => directory.forget(),
     }),
-    close: async () => {
-      feed.close();
-      await tally.close();
-    },
+    close: () => feed.close(),
   };
 };

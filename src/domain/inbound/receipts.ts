@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Database, Sql } from '../../platform/database.ts';
 import { JSON_STRING, linesOf, readLines } from '../../platform/lines.ts';
 import { MAX_OPEN_MS } from '../deliveries/schedule.ts';
@@ -152,7 +153,7 @@ interface Waiting {
 
 export interface ReceiptsOptions {
   readonly database: Pick<Database, 'sql'>;
-  readonly bell: DispatchBell;
+  readonly bell: Pick<DispatchBell, 'ring'>;
   /** Makes partitions when a commit finds none; true where trying again makes sense. */
   readonly mend: (error: unknown) => Promise<boolean>;
   /** Called after each commit; must not throw. */
@@ -160,9 +161,9 @@ export interface ReceiptsOptions {
 }
 
 /**
- * Keeps what was received. Requests that come while two commits run share the next one, up to 100 of them or 4 MiB; none
- * waits while fewer run. (One at a time: 8 % fewer requests a second; three, or a second one only for forty requests: no
- * more.) Where a shared commit fails for what is in it, each of its requests is tried alone, so that nobody fails for another.
+ * Keeps what was received. Requests that come while two commits run share the next one, up to 100 of them or 4 MiB; while
+ * fewer run they wait for the end of the turn alone. (Without that: 20 requests in a commit instead of 30, and 7 % fewer a second. One
+ * commit at a time, three or four: no more.) Where a shared commit fails for what is in it, each of its requests is tried alone, so that nobody fails for another.
  */
 export class Receipts {
   readonly #options: ReceiptsOptions;
@@ -186,7 +187,10 @@ export class Receipts {
 
   async #commitWaiting(): Promise<void> {
     this.#commits++;
-    while (this.#waiting.length > 0) {
+    for (;;) {
+      // What arrived together shares a commit: the first of it is here before the others are read.
+      await nextTurn();
+      if (this.#waiting.length === 0) break;
       let bytes = 0;
       let size = 0;
       while (size < Math.min(LARGEST_GROUP, this.#waiting.length)) {

@@ -1,42 +1,32 @@
-/* The thread behind a threaded sender: a sender of its own, and what goes to and fro. */
+/* The thread behind a threaded sender: a sender of its own. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { Line, reply } from '../threads/line.ts';
 import { AddressPolicy } from './addresses.ts';
-import { Outbox, unpack } from './outbox.ts';
 import { createSender } from './sender.ts';
-import type { PostedExchange, SenderThreadData, SenderThreadNews, SenderThreadTask } from './threadedSender.ts';
+import type { SenderThreadData, SenderThreadNews, SenderThreadServices } from './threadedSender.ts';
 
 const port = parentPort!;
 const { allow } = workerData as SenderThreadData;
 let ownPorts: ReadonlySet<number> = new Set();
 
-const tell = (news: SenderThreadNews, bytes: ArrayBuffer[] = []): void => port.postMessage(news, bytes);
 const sender = createSender({
   policy: new AddressPolicy({ allow, ownPorts: () => ownPorts }),
-  report: (error) => tell({ kind: 'report', error }),
+  report: (error) => line.tell('report', error),
 });
-const answers = new Outbox<PostedExchange>(
-  (parcel) => tell({ kind: 'answers', parcel }, [parcel.bytes]),
-  (flush) => setImmediate(flush),
-);
 
-const close = async (): Promise<void> => {
-  await sender.close();
-  // Those that were ended have their continuations behind them.
-  setImmediate(() => {
-    answers.flush();
-    port.close();
-  });
-};
-
-port.on('message', (task: SenderThreadTask) => {
-  if (task.kind === 'close') {
-    void close();
-    return;
-  }
-  ownPorts = new Set(task.ownPorts);
-  for (const [{ id, ...request }, body] of unpack(task.parcel)) {
-    void sender.send({ ...request, body: body! }).then(({ responseBody, ...exchange }) => {
-      answers.add({ id, ...exchange }, responseBody);
-    });
-  }
+const line = new Line<SenderThreadNews, SenderThreadServices>(port, {
+  send: async ({ value, bytes }) => {
+    const { responseBody, ...exchange } = await sender.send({ ...value, body: bytes! });
+    return { value: exchange, bytes: responseBody };
+  },
+  ownPorts: ({ value }) => {
+    ownPorts = new Set(value);
+    return reply(null);
+  },
+  close: async () => {
+    await sender.close();
+    // Those that were ended have their continuations behind them, and their answers are on their way.
+    setImmediate(() => setImmediate(() => port.close()));
+    return reply(null);
+  },
 });

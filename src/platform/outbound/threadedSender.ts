@@ -1,8 +1,7 @@
 import { Worker } from 'node:worker_threads';
+import { Line, reply } from '../threads/line.ts';
 import type { Cidr } from './addresses.ts';
 import type { Exchange, OutboundRequest } from './exchange.ts';
-import { Outbox, unpack } from './outbox.ts';
-import type { Parcel } from './outbox.ts';
 import { type Sender, STOPPING, unsent } from './sender.ts';
 
 /** What the thread is started with. */
@@ -11,28 +10,20 @@ export interface SenderThreadData {
   readonly allow: readonly Cidr[];
 }
 
-/** A request without its body, under a number by which it is answered. */
-export interface PostedRequest extends Omit<OutboundRequest, 'body'> {
-  readonly id: number;
-}
+/** What the thread does. Bodies go beside it. */
+export type SenderThreadServices = {
+  readonly send: { readonly given: Omit<OutboundRequest, 'body'>; readonly result: Omit<Exchange, 'responseBody'> };
+  /** The ports that this process listens on, before the first request that they may be a target of. */
+  readonly ownPorts: { readonly given: readonly number[]; readonly result: null };
+  /** Ends what is under way, then the thread. */
+  readonly close: { readonly given: null; readonly result: null };
+};
 
-/** An exchange without the answer's body. */
-export interface PostedExchange extends Omit<Exchange, 'responseBody'> {
-  readonly id: number;
-}
-
-/** To the thread. `ownPorts` go with every parcel: they are known only once this process listens. */
-export type SenderThreadTask =
-  | { readonly kind: 'send'; readonly ownPorts: readonly number[]; readonly parcel: Parcel<PostedRequest> }
-  | { readonly kind: 'close' };
-
-/** From the thread. */
-export type SenderThreadNews =
-  | { readonly kind: 'answers'; readonly parcel: Parcel<PostedExchange> }
-  | { readonly kind: 'report'; readonly error: unknown };
+/** What it tells. */
+export type SenderThreadNews = { readonly report: { readonly given: unknown; readonly result: null } };
 
 export interface ThreadedSenderOptions extends SenderThreadData {
-  /** The ports that this process listens on. */
+  /** The ports that this process listens on. They only become more. */
   readonly ownPorts: () => ReadonlySet<number>;
   /** Told about errors that nobody foresaw, once each; the exchange says UNKNOWN. */
   readonly report: (error: unknown) => void;
@@ -45,38 +36,34 @@ export interface ThreadedSenderOptions extends SenderThreadData {
 export function createThreadedSender({ allow, ownPorts, report }: ThreadedSenderOptions): Sender {
   const data: SenderThreadData = { allow };
   const thread = new Worker(new URL('senderThread.ts', import.meta.url), { name: 'sender', workerData: data });
-  const running = new Map<number, (exchange: Exchange) => void>();
-  let count = 0;
-  let closed: Promise<void> | null = null;
-
-  const post = (task: SenderThreadTask, bytes: ArrayBuffer[] = []): void => thread.postMessage(task, bytes);
-  const outbox = new Outbox<PostedRequest>(
-    (parcel) => post({ kind: 'send', ownPorts: [...ownPorts()], parcel }, [parcel.bytes]),
+  const line = new Line<SenderThreadServices, SenderThreadNews>(
+    thread,
+    {
+      report: ({ value }) => {
+        report(value);
+        return reply(null);
+      },
+    },
     queueMicrotask,
   );
-  thread.on('message', (news: SenderThreadNews) => {
-    if (news.kind === 'report') {
-      report(news.error);
-      return;
-    }
-    for (const [{ id, ...exchange }, responseBody] of unpack(news.parcel)) {
-      running.get(id)!({ ...exchange, responseBody });
-      running.delete(id);
-    }
-  });
+  let portsTold = 0;
+  let closed: Promise<void> | null = null;
 
   return {
-    send({ body, ...request }) {
-      if (closed !== null) return Promise.resolve(unsent(STOPPING));
-      const id = count++;
-      outbox.add({ id, ...request }, body);
-      return new Promise((resolve) => running.set(id, resolve));
+    async send({ body, ...request }) {
+      if (closed !== null) return unsent(STOPPING);
+      const ports = ownPorts();
+      if (ports.size !== portsTold) {
+        line.tell('ownPorts', [...ports]);
+        portsTold = ports.size;
+      }
+      const { value, bytes } = await line.ask('send', request, body);
+      return { ...value, responseBody: bytes };
     },
     close() {
       closed ??= new Promise((resolve) => {
-        outbox.flush();
         thread.once('exit', () => resolve());
-        post({ kind: 'close' });
+        line.tell('close', null);
       });
       return closed;
     },

@@ -16,6 +16,7 @@ export class Outbox<Item> {
   readonly #schedule: (flush: () => void) => void;
   #items: Item[] = [];
   #bytes: (Buffer | null)[] = [];
+  #afterwards: (() => void)[] = [];
 
   /** @param schedule calls back at the end of the turn */
   constructor(post: (parcel: Parcel<Item>) => void, schedule: (flush: () => void) => void) {
@@ -23,22 +24,27 @@ export class Outbox<Item> {
     this.#schedule = schedule;
   }
 
-  add(item: Item, bytes: Buffer | null): void {
-    if (this.#items.length === 0) this.#schedule(() => this.flush());
+  /** @param afterwards called once the item is on its way; must not throw */
+  add(item: Item, bytes: Buffer | null, afterwards?: () => void): void {
+    if (this.#items.length === 0) this.#schedule(() => this.#flush());
     this.#items.push(item);
     this.#bytes.push(bytes);
+    if (afterwards) this.#afterwards.push(afterwards);
   }
 
-  flush(): void {
-    if (this.#items.length === 0) return;
+  #flush(): void {
     const lengths = this.#bytes.map((piece) => piece && piece.length);
     const bytes = new ArrayBuffer(lengths.reduce<number>((sum, length) => sum + (length ?? 0), 0));
     const view = Buffer.from(bytes);
     let offset = 0;
     for (const piece of this.#bytes) if (piece) offset += piece.copy(view, offset);
-    this.#post({ items: this.#items, lengths, bytes });
+    const items = this.#items;
+    const afterwards = this.#afterwards;
     this.#items = [];
     this.#bytes = [];
+    this.#afterwards = [];
+    this.#post({ items, lengths, bytes });
+    for (const then of afterwards) then();
   }
 }
 

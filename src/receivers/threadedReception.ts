@@ -1,0 +1,135 @@
+import type { KeyObject } from 'node:crypto';
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import type { LevelWithSilent } from 'pino';
+import type { ReceiverAddress } from '../domain/inbound/directory.ts';
+import type { DispatchBell, DispatchRing } from '../domain/inbound/dispatchBell.ts';
+import type { Evaluation, Sandbox } from '../platform/sandbox/sandbox.ts';
+import { Line, reply } from '../platform/threads/line.ts';
+import type { Answer } from './answer.ts';
+import type { ReceptionOutcome, UnreadCause } from './reception.ts';
+import type { RawRequest } from './request.ts';
+
+/** What the thread is started with. */
+export interface ReceptionThreadData {
+  readonly databaseUrl: string;
+  /** Connections of its own. */
+  readonly poolSize: number;
+  readonly secretKey: KeyObject;
+  /** Lower-case name of the header that counts how often something passed through hookgraph. */
+  readonly hopsHeader: string;
+  readonly logLevel: LevelWithSilent;
+}
+
+/** A request, and whom its path addresses: null for nobody. */
+export interface Arrival extends RawRequest {
+  readonly address: ReceiverAddress | null;
+}
+
+/** How a request is answered. */
+export interface Answered {
+  readonly answer: Answer;
+  readonly outcome: ReceptionOutcome;
+}
+
+/** What the thread does. */
+export type ReceptionServices = {
+  /** The body goes beside it. */
+  readonly receive: { readonly given: Arrival; readonly result: Answered };
+  readonly refuseUnread: {
+    readonly given: { readonly arrival: Arrival; readonly cause: UnreadCause; readonly status: number };
+    readonly result: null;
+  };
+  readonly forget: { readonly given: null; readonly result: null };
+  readonly written: { readonly given: null; readonly result: null };
+  readonly close: { readonly given: null; readonly result: null };
+};
+
+/** What it needs of the thread that started it. */
+export type HouseServices = {
+  readonly started: { readonly given: null; readonly result: null };
+  readonly evaluateAll: {
+    readonly given: {
+      readonly tenantId: string;
+      readonly expressions: readonly string[];
+      readonly input: string;
+      readonly holder: string | undefined;
+    };
+    readonly result: readonly Evaluation[];
+  };
+  readonly ring: { readonly given: readonly DispatchRing[]; readonly result: null };
+  readonly kept: { readonly given: null; readonly result: null };
+  /** Whether there are partitions now for what is received. */
+  readonly makePartitions: { readonly given: null; readonly result: boolean };
+};
+
+export interface ThreadedReceptionOptions extends ReceptionThreadData {
+  readonly sandbox: Pick<Sandbox, 'evaluateAll'>;
+  readonly bell: Pick<DispatchBell, 'ring'>;
+  /** Called after commits; must not throw. */
+  readonly onKept: () => void;
+  /** Must not reject. */
+  readonly makePartitions: () => Promise<boolean>;
+}
+
+/**
+ * A reception with a thread and database connections of its own, so that a process that receives a lot uses two cores, and one
+ * that is busy with something else still answers senders: HTTP stays here, what becomes of a request is decided there. An error that
+ * nobody catches in there ends the process, as it would here.
+ */
+export class ThreadedReception {
+  readonly #thread: Worker;
+  readonly #line: Line<ReceptionServices, HouseServices>;
+  /** Resolves when it can receive; rejects where it can't start. */
+  readonly started: Promise<unknown>;
+  #closed: Promise<unknown> | null = null;
+
+  constructor({ sandbox, bell, onKept, makePartitions, ...data }: ThreadedReceptionOptions) {
+    this.#thread = new Worker(new URL('receptionThread.ts', import.meta.url), { name: 'reception', workerData: data });
+    // The first thing that it says. From then on nobody listens for errors, which end the process.
+    this.started = once(this.#thread, 'message');
+    this.#line = new Line<ReceptionServices, HouseServices>(this.#thread, {
+      started: () => reply(null),
+      evaluateAll: async ({ value: { tenantId, expressions, input, holder } }) =>
+        reply(await sandbox.evaluateAll(tenantId, expressions, input, holder)),
+      ring: ({ value }) => {
+        bell.ring(value);
+        return reply(null);
+      },
+      kept: () => {
+        onKept();
+        return reply(null);
+      },
+      makePartitions: async () => reply(await makePartitions()),
+    });
+  }
+
+  /** Resolves once the request is kept, or will not be. Never rejects: what can't be said now is 503. */
+  async receive(arrival: Arrival, body: Buffer): Promise<Answered> {
+    return (await this.#line.ask('receive', arrival, body)).value;
+  }
+
+  /** Counts a request, for the webhook that it addresses, that was answered before its body was read. */
+  refuseUnread(arrival: Arrival, cause: UnreadCause, status: number): void {
+    this.#line.tell('refuseUnread', { arrival, cause, status });
+  }
+
+  /** Some webhook is another now: what arrives after this is judged by what is in the database. */
+  forget(): void {
+    this.#line.tell('forget', null);
+  }
+
+  /** Resolves when what was counted and told before is written, so that it can be read; half a second later at most. */
+  async written(): Promise<void> {
+    if (this.#closed === null) await this.#line.ask('written', null);
+  }
+
+  /** Writes what is counted, and ends the thread. Nothing may arrive any more. */
+  async close(): Promise<void> {
+    if (this.#closed === null) {
+      this.#closed = once(this.#thread, 'exit');
+      this.#line.tell('close', null);
+    }
+    await this.#closed;
+  }
+}
