@@ -256,6 +256,23 @@ describe('a workflow', () => {
     ).toMatchObject({ code: 'BAD_REQUEST', path: ['input', 'handler', 'workflowId'] });
   });
 
+  it('is either deleted or used, though both are asked for at the same moment', async () => {
+    const workflows = workflowOf(scene.tenant);
+    const inbound = inboundOf(scene.tenant);
+    const present = await inbound.create();
+    for (let round = 0; round < 16; round++) {
+      const { id } = await workflows.create([step('one', 'createTicket', { title: "'D'" })]);
+      const handler = { type: 'WORKFLOW', workflowId: id };
+      const use = round % 2 === 0 ? inbound.tryCreate({ name: 'N', handler }) : inbound.update(present.id, { handler });
+      const [used, removed] = await Promise.all([use, workflows.remove(id)]);
+      if (used.code === undefined) expect(removed).toMatchObject({ code: 'CONFLICT', path: ['id'] });
+      else {
+        expect(used).toMatchObject({ code: 'BAD_REQUEST', path: ['input', 'handler', 'workflowId'] });
+        expect(removed).toEqual({ deletedId: id });
+      }
+    }
+  });
+
   it('and its runs are listed in pages, and found by id', async () => {
     const { workflows } = await scene.tenant.graphql(
       `{ workflows(first: 2) { nodes { id } pageInfo { endCursor hasNextPage } } }`,

@@ -1,3 +1,4 @@
+import type { Sql } from '../../platform/database.ts';
 import type { ActionRegistry } from '../actions/actionRegistry.ts';
 import { ValidationError } from '../errors.ts';
 import type { InboundHandlerInput } from './inboundInput.ts';
@@ -30,6 +31,26 @@ export interface HandlerCheckOptions {
 const AT = ['input', 'handler'];
 const NOTHING = { handlerAction: null, handlerFieldMapping: null, handlerWorkflowId: null } as const;
 
+const noWorkflow = (): ValidationError =>
+  new ValidationError('WORKFLOW needs the id of a workflow: workflowSave makes one.', [...AT, 'workflowId']);
+
+/**
+ * Keeps the workflow of a handler that is being saved from being deleted until this transaction ends: who deletes it waits,
+ * and finds its user. Throws ValidationError where it is deleted already.
+ */
+export const holdWorkflow = async (
+  sql: Sql,
+  tenantId: string,
+  { handlerWorkflowId }: Pick<HandlerSettings, 'handlerWorkflowId'>,
+): Promise<void> => {
+  if (handlerWorkflowId == null) return;
+  const held = await sql.query(
+    `select id from workflow where tenant_id = $1 and id = $2 and deleted_at is null for share`,
+    [tenantId, handlerWorkflowId],
+  );
+  if (held.length === 0) throw noWorkflow();
+};
+
 export const createHandlerCheck =
   ({ actions, checkMapping, hasWorkflow }: HandlerCheckOptions): HandlerCheck =>
   async (tenantId, { type, action, fieldMapping, workflowId }) => {
@@ -37,12 +58,7 @@ export const createHandlerCheck =
       case 'RECORD':
         return { handlerType: type, ...NOTHING };
       case 'WORKFLOW':
-        if (workflowId == null || !(await hasWorkflow(tenantId, workflowId))) {
-          throw new ValidationError('WORKFLOW needs the id of a workflow: workflowSave makes one.', [
-            ...AT,
-            'workflowId',
-          ]);
-        }
+        if (workflowId == null || !(await hasWorkflow(tenantId, workflowId))) throw noWorkflow();
         return { handlerType: type, ...NOTHING, handlerWorkflowId: workflowId };
       case 'DIRECT_ACTION': {
         if (action == null) throw new ValidationError('DIRECT_ACTION needs an action.', [...AT, 'action']);

@@ -11,6 +11,7 @@ import { ConflictError, NotFoundError, ValidationError } from '../errors.ts';
 import type { UrlCheck } from '../webhooks/webhookInput.ts';
 import type { SigningSecret } from '../webhooks/webhooks.ts';
 import type { DispatchBell } from './dispatchBell.ts';
+import { holdWorkflow } from './handlers.ts';
 import type { HandlerCheck } from './handlers.ts';
 import { checkInboundCreate, checkInboundUpdate, numberedSlug, slugOf } from './inboundInput.ts';
 import type { GivenParts, InboundWebhookCreateInput, InboundWebhookUpdateInput } from './inboundInput.ts';
@@ -106,6 +107,7 @@ export class InboundWebhooks {
     };
     const insert = (slug: string): Promise<InboundWebhook> =>
       database.em().transactional(async (em) => {
+        await holdWorkflow(sqlOf(em), tenantId, handler);
         const webhook = em.create(InboundWebhook, { ...values, slug });
         em.persist(webhook);
         await em.flush();
@@ -149,6 +151,7 @@ export class InboundWebhooks {
           webhook.verifyToken = this.#seal(tenantId, id, 'verifyToken', auth.secrets.verifyToken);
         }
       }
+      if (handler) await holdWorkflow(sqlOf(em), tenantId, handler);
       Object.assign(webhook, settings, handler);
       if (slug !== undefined) webhook.slug = slug;
       if (status !== null) webhook.status = status;
