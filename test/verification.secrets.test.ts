@@ -45,6 +45,28 @@ it('secrets that hold no key in their spelling are refused', () => {
   for (const [settings, secret] of cases) expect(() => checkSecret(settings, secret)).toThrow(atSecret);
 });
 
+it('secrets that no header can carry are refused where they have to stand in one', () => {
+  const bearer = settingsOf({ type: 'BEARER' });
+  const apiKey = settingsOf({ type: 'API_KEY', config: { header: 'X-Key' } });
+  const elsewhere = [
+    settingsOf({ type: 'API_KEY', config: { body: 'key' } }),
+    settingsOf({ type: 'QUERY_TOKEN' }),
+    settingsOf({ type: 'BASIC', config: { username: 'shop' } }),
+    hmac({}),
+  ];
+  for (const secret of [
+    'copied with its end\n',
+    ' blank before',
+    'blank behind ',
+    'two\r\nlines',
+    'a bell \u0007 rings',
+  ]) {
+    for (const settings of [bearer, apiKey]) expect(() => checkSecret(settings, secret)).toThrow(atSecret);
+    for (const settings of elsewhere) expect(checkSecret(settings, secret)).toBe(secret);
+  }
+  for (const settings of [bearer, apiKey]) expect(checkSecret(settings, 'words, and blanks')).toBe('words, and blanks');
+});
+
 it('secrets are generated with 32 bytes in the spelling that the sender wants', () => {
   const seen = new Set<string>();
   for (const preset of PRESETS) {

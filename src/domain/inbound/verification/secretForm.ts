@@ -85,6 +85,11 @@ const keyBytes = (secret: string, { keyEncoding, keyPrefix }: KeySpelling): Buff
   }
 };
 
+/** What arrives in a header as it was sent (RFC 9110, 5.5): what stands around it is stripped, and it is one line. */
+const HEADER_VALUE = /^(?!\s)[^\p{Cc}]+(?<!\s)$/u;
+const standsInHeader = ({ type, config }: AuthSettings): boolean =>
+  type === 'BEARER' || (type === 'API_KEY' && config['header'] !== undefined);
+
 const secretText = exactText(8, 512, 'The secret');
 const SECRET_PATH = ['input', 'auth', 'secret'];
 
@@ -94,6 +99,12 @@ export const checkSecret = (settings: AuthSettings, secret: string): string => {
     throw new ValidationError(`${settings.type} has no secret: leave it out.`, SECRET_PATH);
   }
   const text = parseInput(secretText, secret, SECRET_PATH);
+  if (standsInHeader(settings) && !HEADER_VALUE.test(text)) {
+    throw new ValidationError(
+      'No header can carry this secret: it has blanks at an end, or control characters. See what was copied with it.',
+      SECRET_PATH,
+    );
+  }
   if (secretForm(settings.type) === 'hash' || decodeKey(text, settings) !== null) return text;
   const { keyEncoding = 'TEXT', keyPrefix = '' } = spellingOf(settings) ?? {};
   const spelt = `${keyEncoding}${keyPrefix === '' ? '' : `, with or without ${keyPrefix} before it`}`;
