@@ -233,20 +233,36 @@ describe('children', () => {
     }
   });
 
-  it("are not all its tenant's where one holder keeps them hanging: another one is served meanwhile", async () => {
+  it("are not all its tenant's where some keep them hanging: who was quick before is served meanwhile", async () => {
     const sandbox = make({ deadlineMs: 2_000, maxWaitMs: 60_000 });
     try {
-      await Promise.all(['bad', 'good'].map((holder) => sandbox.evaluateAll('a', ['1 + 1'], '{}', holder)));
+      await sandbox.evaluateAll('a', ['1 + 1'], '{}', 'good');
       let ended = 0;
-      const hanging = Array.from({ length: 20 }, (_, n) =>
-        sandbox.evaluateAll('a', [CATASTROPHE], `{"n": ${n}}`, 'bad').finally(() => (ended += 1)),
-      );
+      const hang = (holder: string): Promise<Evaluation[]> =>
+        sandbox.evaluateAll('a', [CATASTROPHE], '{}', holder).finally(() => (ended += 1));
+      const hanging = [...Array.from({ length: 20 }, () => hang('bad')), hang('new'), hang('other')];
       for (let n = 0; n < 20; n++) expect(values(await sandbox.evaluateAll('a', ['1 + 1'], '{}', 'good'))).toEqual([2]);
       expect(ended).toBe(0);
-      // The rest of them waited for two to be killed, and cost no child.
-      const outcomes = (await Promise.all(hanging)).flatMap(values);
+      // The rest of what one asks for waited for two to be killed, and cost no child.
+      const outcomes = (await Promise.all(hanging.slice(0, 20))).flatMap(values);
       expect(outcomes.filter((code) => code === 'TIMEOUT')).toHaveLength(2);
       expect(outcomes.filter((code) => code === 'BLOCKED')).toHaveLength(18);
+    } finally {
+      await sandbox.close();
+    }
+  });
+
+  it('give others a turn where many evaluations together take long, and lose none of them', async () => {
+    const sandbox = make({ size: 2 });
+    try {
+      await sandbox.evaluateAll('a', ['1 + 1'], '{}');
+      const inputs = Array.from({ length: 100 }, (_, n) => JSON.stringify({ n }));
+      let isOver = false;
+      const long = sandbox.evaluateMany('a', 'n + 0 * $sum([1..3000].($ * 2))', inputs, 'long');
+      void long.then(() => (isOver = true));
+      expect(values(await sandbox.evaluateAll('a', ['1 + 1'], '{}', 'short'))).toEqual([2]);
+      expect(isOver).toBe(false);
+      expect(values(await long)).toEqual(inputs.map((_, n) => n));
     } finally {
       await sandbox.close();
     }

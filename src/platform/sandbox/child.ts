@@ -6,7 +6,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import type jsonataModule from 'jsonata';
-import { failure, isLast } from './messages.ts';
+import { failure } from './messages.ts';
 import { MOST_TRIES, SHARE_OF_RUNNING } from './starvation.ts';
 import type { ChildMessage, EvaluationFailure, Job, TaskResult } from './messages.ts';
 import { isTruthy, ResultTooLarge, toJson } from './plainResult.ts';
@@ -43,7 +43,8 @@ const settled = (): Promise<void> => new Promise((resolve) => void setImmediate(
 const work = async ({ inputs, tasks }: Job): Promise<void> => {
   let parsed: number | null = null;
   let value: unknown;
-  for (const { expression, input } of tasks) {
+  const startedAt = performance.now();
+  for (const [index, { expression, input }] of tasks.entries()) {
     let result: TaskResult;
     try {
       const ready = compile(expression);
@@ -63,8 +64,12 @@ const work = async ({ inputs, tasks }: Job): Promise<void> => {
       result = failureOf(error);
     }
     await settled();
-    await tell({ kind: 'result', result, cpuMs: milliseconds(process.cpuUsage()) });
-    if (isLast(result)) return;
+    const isOver =
+      index === tasks.length - 1 ||
+      (!result.ok && result.code === 'TIMEOUT') ||
+      performance.now() - startedAt >= DEADLINE_MS;
+    await tell({ kind: 'result', result, isOver, cpuMs: milliseconds(process.cpuUsage()) });
+    if (isOver) return;
   }
 };
 

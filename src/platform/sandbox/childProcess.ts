@@ -3,17 +3,18 @@ import { realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { isLast } from './messages.ts';
 import type { ChildMessage, Job, TaskResult } from './messages.ts';
 import { MOST_TRIES, processorTimeOf, SHARE_OF_RUNNING } from './starvation.ts';
 
-/** How a job ended; all but `done` end the child too, at the first task without a result. A job also ends behind a timeout. */
+/** How a job ended; all but `done` end the child too, at the first task without a result. `done` may leave tasks to be asked for again. */
 export type JobEnd = 'done' | 'timeout' | 'memory' | 'lost';
 
 export interface JobReport {
   /** Results of the tasks in their order, up to where it ended. */
   readonly results: readonly TaskResult[];
   readonly end: JobEnd;
+  /** Processor time of what has results, in milliseconds: unlike the clock's it is the same on a busy machine. */
+  readonly cpuMs: number;
 }
 
 export interface ChildLimits {
@@ -34,7 +35,8 @@ const library = realpathSync(createRequire(import.meta.url).resolve('jsonata'));
 
 interface RunningJob {
   readonly results: TaskResult[];
-  readonly size: number;
+  /** The child's processor time when it began. */
+  readonly cpuMsBefore: number;
   readonly timer: NodeJS.Timeout;
   /** How often the task that it is at has had its deadline. */
   tries: number;
@@ -77,7 +79,7 @@ export class ChildProcess {
       if (message.kind === 'ready') {
         clearTimeout(start);
         this.#ready.resolve(true);
-      } else this.#take(message.result);
+      } else this.#take(message.result, message.isOver);
     });
     const end = (code: number | null, signal: string | null): void => {
       if (!this.#isAlive) return;
@@ -108,9 +110,9 @@ export class ChildProcess {
   /** Never rejects. The caller waits for `ready` first, and for the job before. */
   run(job: Job): Promise<JobReport> {
     const { promise, resolve } = Promise.withResolvers<JobReport>();
-    if (!this.#isAlive) return Promise.resolve({ results: [], end: 'lost' });
+    if (!this.#isAlive) return Promise.resolve({ results: [], end: 'lost', cpuMs: 0 });
     const timer = setTimeout(() => this.#late(), this.#limits.deadlineMs + GRACE_MS);
-    this.#job = { results: [], size: job.tasks.length, timer, tries: 1, finish: resolve };
+    this.#job = { results: [], cpuMsBefore: this.#cpuMs, timer, tries: 1, finish: resolve };
     this.#process.send(job, (error) => {
       if (error) this.kill();
     });
@@ -121,19 +123,16 @@ export class ChildProcess {
     this.#process.kill('SIGKILL');
   }
 
-  #take(result: TaskResult): void {
+  #take(result: TaskResult, isOver: boolean): void {
     const job = this.#job;
     if (!job) return;
     job.results.push(result);
-    const isOver = job.results.length === job.size || isLast(result);
     if (!isOver) {
       job.tries = 1;
       job.timer.refresh();
       return;
     }
-    clearTimeout(job.timer);
-    this.#job = null;
-    job.finish({ results: job.results, end: 'done' });
+    this.#finish(job, 'done');
   }
 
   /** Where this process itself was held up, the result may be here already: it is read before the child is judged. */
@@ -159,11 +158,13 @@ export class ChildProcess {
   }
 
   #fail(end: JobEnd): void {
-    const job = this.#job;
-    if (!job) return;
+    if (this.#job) this.#finish(this.#job, end);
+  }
+
+  #finish(job: RunningJob, end: JobEnd): void {
     clearTimeout(job.timer);
     this.#job = null;
-    job.finish({ results: job.results, end });
+    job.finish({ results: job.results, end, cpuMs: this.#cpuMs - job.cpuMsBefore });
   }
 }
 

@@ -31,17 +31,13 @@ export type TaskResult =
 /**
  * What a child says: `ready` once, then a result for each task, in their order and each before the next task begins, so
  * that who waits for it knows which one hangs. `cpuMs` is the time that its processor has given it since it was started.
+ * Behind a result that `isOver` nothing more comes of the job: all is done, or an expression has used up its deadline, which is not to
+ * happen on every input, or all together have, so that somebody else has a turn before the rest.
  */
 export type ChildMessage = { readonly cpuMs: number } & (
   | { readonly kind: 'ready' }
-  | { readonly kind: 'result'; readonly result: TaskResult }
+  | { readonly kind: 'result'; readonly result: TaskResult; readonly isOver: boolean }
 );
-
-/**
- * Whether a child stops working on its job behind this result: an expression that used up its deadline is not to use it up
- * on every input of a job.
- */
-export const isLast = (result: TaskResult): boolean => !result.ok && result.code === 'TIMEOUT';
 
 export const failure = (code: EvaluationCode, message: string, position: number | null = null): EvaluationFailure => ({
   ok: false,

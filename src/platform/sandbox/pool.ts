@@ -1,10 +1,11 @@
 /**
  * A few children for all tenants. A child works on one job; further jobs wait, and tenants take turns, as the holders of
- * each (its webhooks) do. No tenant has more than half of the children, and no holder all of its tenant's where that has several, so that
- * one whose expressions hang leaves the others the rest. Children are started when there is work for them, and kept; one that ended is
- * replaced at once.
+ * each (its webhooks) do. No tenant has more than half of the children, and where these are several, one of them is left to
+ * holders that have proved themselves, by expressions that were quick the last time, and no holder has all: what hangs, or takes long, makes
+ * nobody wait who is quick. Children are started when there is work for them, and kept; one that ended is replaced at once.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
 import { ChildProcess } from './childProcess.ts';
 import type { ChildLimits, JobReport } from './childProcess.ts';
 import type { Job } from './messages.ts';
@@ -32,17 +33,24 @@ export interface Request {
   readonly isObsolete: () => boolean;
 }
 
+/** Longer, on the average of a job, and an expression is not quick. */
+const QUICK_MS = 50;
+const MOST_PROVEN = 10_000;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
+
 export class Pool {
   readonly #options: PoolOptions;
   readonly #perTenant: number;
-  readonly #perHolder: number;
+  /** Of those of a tenant, for one holder that has proved itself, and for all together that haven't. */
+  readonly #perKind: number;
   readonly #children = new Set<ChildProcess>();
   readonly #idle = new Set<ChildProcess>();
   readonly #turns: Turns;
-  /** How many children work for whom: tenants, and holders by `keyOf`. */
+  /** How many children work for whom: tenants, and what `#kindOf` makes of them and a holder. */
   readonly #running = new Map<string, number>();
+  /** Holders, with their tenants, whose last job was quick. */
+  readonly #proven = new LRUCache<string, true>({ max: MOST_PROVEN });
   /** Of which as many are kept as the jobs have asked for so far; some of them start. */
   #kept = 0;
   #starting = 0;
@@ -54,7 +62,7 @@ export class Pool {
   constructor(options: PoolOptions) {
     this.#options = options;
     this.#perTenant = Math.max(1, Math.floor(options.size / 2));
-    this.#perHolder = Math.max(1, this.#perTenant - 1);
+    this.#perKind = Math.max(1, this.#perTenant - 1);
     this.#turns = new Turns(options.maxWaiting);
   }
 
@@ -96,7 +104,7 @@ export class Pool {
       const waiting = this.#turns.take(mayRun);
       if (!waiting) return;
       clearTimeout(waiting.timer);
-      if (waiting.isObsolete()) waiting.finish({ results: [], end: 'done' });
+      if (waiting.isObsolete()) waiting.finish({ results: [], end: 'done', cpuMs: 0 });
       else void this.#work(this.#takeIdle(), waiting);
     }
     this.#startSome();
@@ -105,7 +113,13 @@ export class Pool {
   /** How many more children may work for a holder now. */
   #free(tenantId: string, holder: string): number {
     const ofTenant = this.#perTenant - (this.#running.get(tenantId) ?? 0);
-    return Math.min(ofTenant, this.#perHolder - (this.#running.get(keyOf(tenantId, holder)) ?? 0));
+    return Math.min(ofTenant, this.#perKind - (this.#running.get(this.#kindOf(tenantId, holder)) ?? 0));
+  }
+
+  /** Each that has proved itself is a kind of its own, the rest of the tenant's are one. */
+  #kindOf(tenantId: string, holder: string): string {
+    const key = keyOf(tenantId, holder);
+    return this.#proven.has(key) ? key : `\n${tenantId}`;
   }
 
   #takeIdle(): ChildProcess {
@@ -115,7 +129,7 @@ export class Pool {
   }
 
   async #work(child: ChildProcess, { tenantId, holder, job, since, finish }: Waiting): Promise<void> {
-    const whom = [tenantId, keyOf(tenantId, holder)];
+    const whom = [tenantId, this.#kindOf(tenantId, holder)];
     for (const one of whom) this.#running.set(one, (this.#running.get(one) ?? 0) + 1);
     this.#options.onWaited(performance.now() - since);
     const report = await child.run(job);
@@ -124,7 +138,11 @@ export class Pool {
       if (rest > 0) this.#running.set(one, rest);
       else this.#running.delete(one);
     }
+    const isQuick = report.end === 'done' && report.cpuMs <= report.results.length * QUICK_MS;
+    if (isQuick) this.#proven.set(keyOf(tenantId, holder), true);
+    else this.#proven.delete(keyOf(tenantId, holder));
     if (report.end === 'done' && this.#children.has(child)) this.#idle.add(child);
+    else this.#startAll();
     finish(report);
     // Behind who waits for the report: what it means for an expression holds for the next job already.
     queueMicrotask(() => this.#assign());
@@ -140,6 +158,11 @@ export class Pool {
     }
     const wanted = [...wantedBy.values()].reduce((sum, one) => sum + one, 0);
     while (this.#starting < wanted && this.#kept < this.#options.size) void this.#keep();
+  }
+
+  /** Where one was killed others may be, and while it is replaced the next one of its kind takes what is idle. */
+  #startAll(): void {
+    while (!this.#isClosed && this.#kept < this.#options.size) void this.#keep();
   }
 
   /** Keeps one child: starts it, and another one when it ends, at once, so that who comes next need not wait for it. */

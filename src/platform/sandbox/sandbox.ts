@@ -53,7 +53,7 @@ export interface Sandbox {
 export interface SandboxOptions {
   readonly log: Logger;
   readonly metrics: Pick<Metrics, 'expressions' | 'expressionWaitSeconds'>;
-  /** Children at most; no tenant has more than half of them, and no holder all of these where there are several. */
+  /** Children at most; no tenant has more than half of them. */
   readonly size?: number;
   readonly maxWaiting?: number;
   readonly maxWaitMs?: number;
