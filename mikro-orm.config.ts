@@ -15,6 +15,7 @@ import { Migration0015NarrowedSubscriptions } from './migrations/0015-narrowed-s
 import { Migration0016Held } from './migrations/0016-held.ts';
 import { Migration0017Fortnights } from './migrations/0017-fortnights.ts';
 import { Migration0018SteadyQueues } from './migrations/0018-steady-queues.ts';
+import { Migration0019CountedMethods } from './migrations/0019-counted-methods.ts';
 import type { DatabaseSchema } from './src/platform/database.ts';
 import { Asset } from './src/domain/desk/asset.ts';
 import { Client } from './src/domain/desk/client.ts';
@@ -47,5 +48,6 @@ export const schema: DatabaseSchema = {
     Migration0016Held,
     Migration0017Fortnights,
     Migration0018SteadyQueues,
+    Migration0019CountedMethods,
   ],
 };

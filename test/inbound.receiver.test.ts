@@ -163,6 +163,27 @@ describe('a request to an inbound webhook', () => {
     }
   });
 
+  it('is counted where its method is another, and recorded the first twenty times a minute', async () => {
+    const { id, slugUrl } = await inbound.create();
+    await until('a minute with room', () => Date.now() % 60_000 < 50_000, 20_000);
+    await Promise.all(
+      Array.from({ length: 30 }, (_, n) => post(`${slugUrl}?token=x`, '{}', {}, n % 2 === 0 ? 'GET' : 'DELETE')),
+    );
+    expect(countOf(await inbound.webhook(id), 'METHOD')).toBe(30);
+    const recorded = await inbound.deliveries({ inboundWebhookId: id });
+    expect(recorded).toHaveLength(20);
+    for (const one of recorded) {
+      expect(one).toMatchObject({
+        requestMethod: expect.stringMatching(/^(GET|DELETE)$/),
+        requestPath: expect.stringMatching(/\?token=\*{3}$/),
+        authStatus: 'NOT_CHECKED',
+        dispatchStatus: 'REJECTED',
+        responseStatus: 405,
+        requestBody: null,
+      });
+    }
+  });
+
   it('is 404 only where nobody could have an address', async () => {
     for (const path of [
       '/api/inbound/',

@@ -51,7 +51,7 @@ export const createReceivers = (options: ReceiversOptions): Route[] => {
   const refusals = new Limiter(WATCHED_NETWORKS);
 
   const refuseUnread = (arrival: Arrival, cause: UnreadCause, answer: answers.Answer): Answered => {
-    reception.refuseUnread(arrival, cause, answer.status);
+    if (arrival.address !== null) reception.refuseUnread(arrival, cause, answer.status);
     return { answer, outcome: cause };
   };
 
@@ -63,11 +63,15 @@ export const createReceivers = (options: ReceiversOptions): Route[] => {
     client: ClientAddress,
   ): Promise<Answered | null> => {
     const startedAt = steadyMs();
-    if (!METHODS.has(request.method ?? '')) return { answer: answers.METHOD_NOT_ALLOWED, outcome: 'method' };
+    const arrival = (): Arrival => ({ address, ...rawRequestOf(request, client, publicUrl, startedAt) });
     const waitMs = refusals.wait(networkOf(client.ip), REFUSALS, Date.now());
+    if (!METHODS.has(request.method ?? '')) {
+      // The same answer always, but nothing is told of a flood.
+      if (waitMs > 0) return { answer: answers.METHOD_NOT_ALLOWED, outcome: 'method' };
+      return refuseUnread(arrival(), 'method', answers.METHOD_NOT_ALLOWED);
+    }
     if (waitMs > 0) return { answer: answers.rateLimited(waitMs), outcome: 'rate_limited' };
 
-    const arrival = (): Arrival => ({ address, ...rawRequestOf(request, client, publicUrl, startedAt) });
     if (isUnsupported(request)) return refuseUnread(arrival(), 'unsupported', answers.UNSUPPORTED);
     const body = await bodies.read(request, response);
     if (body === 'gone') return null;

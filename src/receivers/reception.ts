@@ -23,7 +23,6 @@ export type ReceptionOutcome =
   | 'ignored'
   | 'handshake'
   | 'unknown'
-  | 'method'
   | 'unavailable'
   | RefusalCause;
 
@@ -35,7 +34,7 @@ export interface Received {
 }
 
 /** Why a request is answered before its body is read. */
-export type UnreadCause = Extract<RefusalCause, 'too_large' | 'unsupported'>;
+export type UnreadCause = Extract<RefusalCause, 'too_large' | 'unsupported' | 'method'>;
 
 export interface ReceptionOptions {
   readonly directory: ReceiverDirectory;
@@ -114,7 +113,10 @@ export class Reception {
       afterwards: () => this.#refused(receiver, request, cause, answer.status, authStatus, elapsedMs()),
     });
     // GET is for handshakes alone: everything else is answered as if there were none.
-    if (isGet && (receiver.status !== 'ACTIVE' || !verifier.handshakeByGet)) return METHOD_NOT_ALLOWED;
+    if (isGet && (receiver.status !== 'ACTIVE' || !verifier.handshakeByGet)) {
+      dummyVerifier.verify(request);
+      return refuse('method', answers.METHOD_NOT_ALLOWED, 'NOT_CHECKED');
+    }
     if (receiver.status !== 'ACTIVE') {
       verify(receiver, request);
       return refuse('inactive', answers.UNAUTHORIZED, 'NOT_CHECKED');

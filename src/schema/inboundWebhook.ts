@@ -105,6 +105,10 @@ const RefusalCauseEnum = builder.enumType('InboundRefusalCause', {
     INVALID_BODY: { value: 'invalid_body', description: 'The body was no JSON (400).' },
     TOO_LARGE: { value: 'too_large', description: 'The body was too large (413).' },
     UNSUPPORTED: { value: 'unsupported', description: 'The body was multipart or encoded (415).' },
+    METHOD: {
+      value: 'method',
+      description: 'Its method was another than POST, PUT or PATCH, and it was no handshake (405).',
+    },
   } satisfies Record<Uppercase<RefusalCause>, { value: RefusalCause; description: string }>,
 });
 

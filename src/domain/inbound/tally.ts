@@ -15,6 +15,7 @@ export const REFUSAL_CAUSES = [
   'invalid_body',
   'too_large',
   'unsupported',
+  'method',
 ] as const;
 export type RefusalCause = (typeof REFUSAL_CAUSES)[number];
 
@@ -75,7 +76,7 @@ export const COUNT_REQUESTS = `/*inbound_count*/
 with input as materialized (
   select * from json_to_recordset($1::json) as input(
     webhook_id uuid, deliveries bigint, last_delivery_at float8, unauthorized bigint, inactive bigint, rate_limited bigint,
-    invalid_body bigint, too_large bigint, unsupported bigint)
+    invalid_body bigint, too_large bigint, unsupported bigint, method bigint)
 ), locked as materialized (
   select c.webhook_id from inbound_counter c
    where c.webhook_id = any (array(select webhook_id from input)) order by c.webhook_id for update
@@ -88,7 +89,8 @@ update inbound_counter c set
   rate_limited = c.rate_limited + coalesce(i.rate_limited, 0),
   invalid_body = c.invalid_body + coalesce(i.invalid_body, 0),
   too_large = c.too_large + coalesce(i.too_large, 0),
-  unsupported = c.unsupported + coalesce(i.unsupported, 0)
+  unsupported = c.unsupported + coalesce(i.unsupported, 0),
+  method = c.method + coalesce(i.method, 0)
 from locked l join input i on i.webhook_id = l.webhook_id
 where c.webhook_id = l.webhook_id`;
 
