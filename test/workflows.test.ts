@@ -172,6 +172,24 @@ describe('a workflow', () => {
     });
   });
 
+  it('says of a step that ran what its action left out, behind what could not be mapped', async () => {
+    const workflows = workflowOf(scene.tenant);
+    const { id } = await workflows.create([
+      step('one', 'createTicket', { title: "'A'", priority: "'none'", client_external_id: "'nobody'" }),
+      step('two', 'createTicket', { title: "'B'" }),
+    ]);
+    await post((await receiving(id, { name: 'Left out' })).slugUrl, '{}');
+    const run = await until('the run', async () =>
+      (await workflows.runs(id)).find(({ status }) => status !== 'RUNNING'),
+    );
+    const said = /^priority: It takes one of .* No client has the external id "nobody": the client was left empty\.$/;
+    expect(run).toMatchObject({
+      status: 'COMPLETED',
+      error: null,
+      steps: [{ error: expect.stringMatching(said), output: { client_id: null } }, { error: null }],
+    });
+  });
+
   it('gets a new version each time it is saved', async () => {
     const workflows = workflowOf(scene.tenant);
     const one = step('one', 'upsertClientByExternalId', { external_id: "'V'", client_name: "'One'" });

@@ -126,7 +126,8 @@ const WorkflowRunStepObject = builder.objectRef<WorkflowRunStep>('WorkflowRunSte
     }),
     error: t.exposeString('error', {
       nullable: true,
-      description: 'Why it failed or is tried again; of a completed one, which fields could not be mapped.',
+      description:
+        'Why it failed or is tried again; of a completed one, which fields could not be mapped, and what else was left out.',
     }),
     attempts: t.exposeInt('attempts', { description: 'How often it was tried.' }),
     startedAt: t.expose('startedAt', { type: 'DateTime', nullable: true, description: 'When it was first tried.' }),

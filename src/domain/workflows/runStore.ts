@@ -115,16 +115,17 @@ export const finishStep = async (
 ): Promise<boolean> => (await sql.query(FINISH_STEP, [...rangeOf(runId), position, status, error])).length > 0;
 
 export const KEEP_OUTPUT = `/*workflow_step_output*/
-update workflow_run_step set output = $5 where id = $1 and id >= $2 and id < $3 and position = $4`;
+update workflow_run_step set output = $5, error = $6 where id = $1 and id >= $2 and id < $3 and position = $4`;
 
-/** In the transaction that finished the step. */
+/** What a completed step gave, and what is to be said of it; in the transaction that finished it. */
 export const keepOutput = async (
   sql: Sql,
   runId: string,
   position: number,
   output: Readonly<Record<string, unknown>>,
+  error: string | null,
 ): Promise<void> => {
-  await sql.query(KEEP_OUTPUT, [...rangeOf(runId), position, JSON.stringify(output)]);
+  await sql.query(KEEP_OUTPUT, [...rangeOf(runId), position, JSON.stringify(output), error]);
 };
 
 export const NOTE_ERROR = `/*workflow_step_error*/

@@ -95,15 +95,15 @@ export const createWorkflowRunner = (options: WorkflowRunnerOptions): WorkflowRu
     const action = actions.find(step.action);
     if (!action) return end('FAILED', `This installation has no action ${step.action} any more.`);
     const { values, errors } = await mapper.map(tenantId, action.name, step.fieldMapping, input, request.workflowId);
-    const notes =
-      errors.length === 0 ? null : shown(errors.map(({ field, message }) => `${field}: ${message}`).join(' '));
-    if (values === null) return end('FAILED', notes);
+    const unmapped = errors.map(({ field, message }) => `${field}: ${message}`);
+    if (values === null) return end('FAILED', shown(unmapped.join(' ')));
     try {
       return await changes.commit(request, async (context): Promise<StepEnd | null> => {
-        if (!(await finishStep(context.sql, run.id, position, 'COMPLETED', notes))) return null;
-        const { output } = await action.run(context, values);
-        await keepOutput(context.sql, run.id, position, output);
-        return { status: 'COMPLETED', output, error: notes };
+        if (!(await finishStep(context.sql, run.id, position, 'COMPLETED'))) return null;
+        const { output, notes } = await action.run(context, values);
+        const error = shown([...unmapped, ...notes].join(' ')) || null;
+        await keepOutput(context.sql, run.id, position, output, error);
+        return { status: 'COMPLETED', output, error };
       });
     } catch (error) {
       if (error instanceof DomainError) return end('FAILED', shown(wordsOf(error)));
