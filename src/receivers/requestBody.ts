@@ -54,7 +54,12 @@ export class BodyReader {
         if (size > this.#mostBytes) done('too large');
         else if (this.#held > this.#mostHeld) done('busy');
       };
-      const end = (): void => done(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
+      const end = (): void => {
+        const body = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+        // What waits for its answer is kept once, by whoever was given it.
+        chunks.length = 0;
+        done(body);
+      };
       const leave = (): void => done('gone');
       request.on('data', take).on('end', end).on('close', leave).on('error', leave);
     });

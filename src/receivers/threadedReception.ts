@@ -105,8 +105,8 @@ export class ThreadedReception {
   }
 
   /** Resolves once the request is kept, or will not be. Never rejects: what can't be said now is 503. */
-  async receive(arrival: Arrival, body: Buffer): Promise<Answered> {
-    return (await this.#line.ask('receive', arrival, body)).value;
+  receive(arrival: Arrival, body: Buffer): Promise<Answered> {
+    return this.#line.ask('receive', arrival, body).then(({ value }) => value);
   }
 
   /** Counts a request, for the webhook that it addresses, that was answered before its body was read. */
