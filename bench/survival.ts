@@ -103,8 +103,6 @@ export const survival = async (stage: Stage): Promise<Figure[]> => {
   const titles: string[] = [];
   let answered = 0;
   let lost = 0;
-  let unhandled = 0;
-  let twice = 0;
   stage.alsoClose(async () => {
     await installation.stop();
     await rm(dataDir, { recursive: true, force: true });
@@ -143,8 +141,8 @@ export const survival = async (stage: Stage): Promise<Figure[]> => {
     if (trial % 20 === 19) progress(`  ${trial + 1} trials, ${answered} of ${sent} answered, ${lost} lost`);
   }
   const counts = await ticketsOf(installation, titles);
-  unhandled = titles.filter((title) => !counts.has(title)).length;
-  twice = titles.filter((title) => (counts.get(title) ?? 0) > 1).length;
+  const unhandled = titles.filter((title) => !counts.has(title)).length;
+  const twice = titles.filter((title) => (counts.get(title) ?? 0) > 1).length;
   return [
     { name: 'trials', value: TRIALS, unit: '' },
     { name: 'requests answered before the kill', value: answered, unit: '', atLeast: 1 },
@@ -162,13 +160,19 @@ const recordedBy = async ({ graphql }: Installation): Promise<ReadonlySet<string
   return new Set(inboundDeliveries.nodes.map(({ id }) => id));
 };
 
-/** How many tickets there are of each title, once each of these has one, or nobody can hope for it any more. */
+/** How many tickets there are of each title, once each of these has one, or no more come. */
 const ticketsOf = async (
   installation: Installation,
   titles: readonly string[],
 ): Promise<ReadonlyMap<string, number>> => {
-  for (const deadline = Date.now() + PATIENCE_MS; ;) {
+  let most = 0;
+  for (let deadline = Date.now() + PATIENCE_MS; ;) {
     const counts = await countTickets(installation);
+    if (counts.size > most) {
+      most = counts.size;
+      deadline = Date.now() + PATIENCE_MS;
+      progress(`  ${most} tickets`);
+    }
     if (titles.every((title) => counts.has(title)) || Date.now() > deadline) return counts;
     await sleep(1_000);
   }

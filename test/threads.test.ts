@@ -1,13 +1,12 @@
 import { MessageChannel } from 'node:worker_threads';
 import * as fc from 'fast-check';
 import { afterEach, expect, it, vi } from 'vitest';
-import { Line, reply } from '../src/platform/threads/line.ts';
-import type { Reply } from '../src/platform/threads/line.ts';
+import { Cargo, Line } from '../src/platform/threads/line.ts';
 import { eventually } from './harness/eventually.ts';
 
 type Echo = {
-  readonly echo: { readonly given: { readonly n: number }; readonly result: { readonly n: number } };
-  readonly note: { readonly given: string; readonly result: null };
+  readonly echo: (n: number) => number;
+  readonly note: (text: string) => void;
 };
 
 const channels: MessageChannel[] = [];
@@ -25,15 +24,12 @@ const ends = (echo?: (n: number) => Promise<void>) => {
   channels.push(channel);
   const heard: string[] = [];
   const doors = {
-    echo: async ({ value, bytes }: { value: { n: number }; bytes: Buffer | null }): Promise<Reply<{ n: number }>> => {
-      if (echo) await echo(value.n);
-      heard.push(`echo ${value.n}`);
-      return { value, bytes: bytes && Buffer.from(bytes.toReversed()) };
+    echo: async (n: number, bytes: Buffer | null) => {
+      if (echo) await echo(n);
+      heard.push(`echo ${n}`);
+      return new Cargo(n, bytes && Buffer.from(bytes.toReversed()));
     },
-    note: ({ value }: { value: string }): Reply<null> => {
-      heard.push(value);
-      return reply(null);
-    },
+    note: (text: string) => void heard.push(text),
   };
   const here = new Line<Echo, Echo>(channel.port1, doors);
   const there = new Line<Echo, Echo>(channel.port2, doors);
@@ -52,9 +48,9 @@ it('each end gives each of many that ask at once its own answer, with bytes that
       async (asked) => {
         const { here, there } = ends((n) => new Promise((resolve) => setTimeout(resolve, asked[n]!.ms)));
         const answers = await Promise.all(
-          asked.map(({ isHere, bytes }, n) => (isHere ? here : there).ask('echo', { n }, bytes && Buffer.from(bytes))),
+          asked.map(({ isHere, bytes }, n) => (isHere ? here : there).ask('echo', n, bytes && Buffer.from(bytes))),
         );
-        expect(answers.map(({ value, bytes }) => [value.n, bytes && [...bytes]])).toEqual(
+        expect(answers.map(({ value, bytes }) => [value, bytes && [...bytes]])).toEqual(
           asked.map(({ bytes }, n) => [n, bytes && [...bytes].toReversed()]),
         );
       },
@@ -68,7 +64,7 @@ it('what is said within a turn is one message, and is heard in its order', async
   let messages = 0;
   channel.port2.on('message', () => messages++);
   here.tell('note', 'first');
-  const asked = here.ask('echo', { n: 1 });
+  const asked = here.ask('echo', 1);
   here.tell('note', 'second');
   await asked;
   expect(heard).toEqual(['first', 'echo 1', 'second']);
@@ -81,11 +77,11 @@ it('what comes after a reply is done once the reply is on its way', async () => 
   const posted = vi.spyOn(channel.port2, 'postMessage');
   const postedByThen: number[] = [];
   void new Line<Echo, Pick<Echo, 'note'>>(channel.port2, {
-    note: () => ({ value: null, bytes: null, afterwards: () => postedByThen.push(posted.mock.calls.length) }),
+    note: () => new Cargo(undefined, null, () => postedByThen.push(posted.mock.calls.length)),
   });
   const here = new Line<Pick<Echo, 'note'>, Echo>(channel.port1, {
-    echo: () => reply({ n: 0 }),
-    note: () => reply(null),
+    echo: (n) => n,
+    note: () => undefined,
   });
   await here.ask('note', 'x');
   await eventually(() => expect(postedByThen).toEqual([1]));

@@ -8,9 +8,10 @@ import { watchClock } from '../platform/clockOffset.ts';
 import { createLogger } from '../platform/logs.ts';
 import { databaseProbe, isDatabaseOutage, Patience } from '../platform/outage.ts';
 import { SandboxUnavailableError } from '../platform/sandbox/sandbox.ts';
+import type { Sandbox } from '../platform/sandbox/sandbox.ts';
 import { SecretBox } from '../platform/secrets.ts';
 import { openStatements } from '../platform/statements.ts';
-import { Line, reply } from '../platform/threads/line.ts';
+import { Cargo, Line } from '../platform/threads/line.ts';
 import { UNAVAILABLE } from './answer.ts';
 import { Reception } from './reception.ts';
 import type { Received } from './reception.ts';
@@ -29,16 +30,14 @@ const written = {
   database: { sql },
   log,
   mend: async (error: unknown): Promise<boolean> =>
-    isMissingPartition(error) && (await line.ask('makePartitions', null)).value,
-  onKept: () => line.tell('kept', null),
+    isMissingPartition(error) && (await line.ask('makePartitions', undefined)).value,
+  onKept: () => line.tell('kept'),
 };
 const directory = new ReceiverDirectory(sql, new SecretBox(secretKey));
 const tally = new Tally(written);
 const receipts = new Receipts({ ...written, bell: { ring: (rings) => line.tell('ring', rings) } });
-const sandbox = {
-  evaluateAll: async (tenantId: string, expressions: readonly string[], input: string, holder?: string) => [
-    ...(await line.ask('evaluateAll', { tenantId, expressions, input, holder })).value,
-  ],
+const sandbox: Pick<Sandbox, 'evaluateAll'> = {
+  evaluateAll: async (...given) => (await line.ask('evaluateAll', given)).value,
 };
 const reception = new Reception({ directory, receipts, tally, sandbox, hopsHeader });
 const patience = new Patience(databaseProbe(databaseUrl));
@@ -61,31 +60,21 @@ const receive = async (arrival: Arrival, body: Buffer): Promise<Received> => {
 };
 
 const line = new Line<HouseServices, ReceptionServices>(port, {
-  receive: async ({ value, bytes }) => {
-    const { answer, outcome, afterwards } = await receive(value, bytes!);
-    return { value: { answer, outcome }, bytes: null, ...(afterwards && { afterwards }) };
+  receive: async (arrival, body) => {
+    const { answer, outcome, afterwards } = await receive(arrival, body!);
+    return new Cargo({ answer, outcome }, null, afterwards);
   },
-  refuseUnread: ({ value: { arrival, cause, status } }) => {
-    const request = inboundRequestOf(arrival, Buffer.alloc(0));
-    void reception
-      .refusedUnread(arrival.address, request, cause, status, elapsedOf(arrival)())
-      .catch((error: unknown) => log.debug({ err: error }, 'a refused request could not be counted'));
-    return reply(null);
-  },
-  forget: () => {
-    directory.forget();
-    return reply(null);
-  },
-  written: async () => {
-    await tally.written();
-    return reply(null);
-  },
+  refuseUnread: ({ arrival, cause, status }) =>
+    reception
+      .refusedUnread(arrival.address, inboundRequestOf(arrival, Buffer.alloc(0)), cause, status, elapsedOf(arrival)())
+      .catch((error: unknown) => log.debug({ err: error }, 'a refused request could not be counted')),
+  forget: () => directory.forget(),
+  written: () => tally.written(),
   close: async () => {
     clockOffset.stop();
     await tally.close();
     await statements.close();
     port.close();
-    return reply(null);
   },
 });
-line.tell('started', null);
+line.tell('started');

@@ -5,7 +5,7 @@ import type { LevelWithSilent } from 'pino';
 import type { ReceiverAddress } from '../domain/inbound/directory.ts';
 import type { DispatchBell, DispatchRing } from '../domain/inbound/dispatchBell.ts';
 import type { Evaluation, Sandbox } from '../platform/sandbox/sandbox.ts';
-import { Line, reply } from '../platform/threads/line.ts';
+import { Line } from '../platform/threads/line.ts';
 import type { Answer } from './answer.ts';
 import type { ReceptionOutcome, UnreadCause } from './reception.ts';
 import type { RawRequest } from './request.ts';
@@ -35,32 +35,25 @@ export interface Answered {
 /** What the thread does. */
 export type ReceptionServices = {
   /** The body goes beside it. */
-  readonly receive: { readonly given: Arrival; readonly result: Answered };
-  readonly refuseUnread: {
-    readonly given: { readonly arrival: Arrival; readonly cause: UnreadCause; readonly status: number };
-    readonly result: null;
-  };
-  readonly forget: { readonly given: null; readonly result: null };
-  readonly written: { readonly given: null; readonly result: null };
-  readonly close: { readonly given: null; readonly result: null };
+  readonly receive: (arrival: Arrival) => Answered;
+  readonly refuseUnread: (refused: {
+    readonly arrival: Arrival;
+    readonly cause: UnreadCause;
+    readonly status: number;
+  }) => void;
+  readonly forget: () => void;
+  readonly written: () => void;
+  readonly close: () => void;
 };
 
 /** What it needs of the thread that started it. */
 export type HouseServices = {
-  readonly started: { readonly given: null; readonly result: null };
-  readonly evaluateAll: {
-    readonly given: {
-      readonly tenantId: string;
-      readonly expressions: readonly string[];
-      readonly input: string;
-      readonly holder: string | undefined;
-    };
-    readonly result: readonly Evaluation[];
-  };
-  readonly ring: { readonly given: readonly DispatchRing[]; readonly result: null };
-  readonly kept: { readonly given: null; readonly result: null };
+  readonly started: () => void;
+  readonly evaluateAll: (given: Parameters<Sandbox['evaluateAll']>) => Evaluation[];
+  readonly ring: (rings: readonly DispatchRing[]) => void;
+  readonly kept: () => void;
   /** Whether there are partitions now for what is received. */
-  readonly makePartitions: { readonly given: null; readonly result: boolean };
+  readonly makePartitions: () => boolean;
 };
 
 export interface ThreadedReceptionOptions extends ReceptionThreadData {
@@ -89,18 +82,11 @@ export class ThreadedReception {
     // The first thing that it says. From then on nobody listens for errors, which end the process.
     this.started = once(this.#thread, 'message');
     this.#line = new Line<ReceptionServices, HouseServices>(this.#thread, {
-      started: () => reply(null),
-      evaluateAll: async ({ value: { tenantId, expressions, input, holder } }) =>
-        reply(await sandbox.evaluateAll(tenantId, expressions, input, holder)),
-      ring: ({ value }) => {
-        bell.ring(value);
-        return reply(null);
-      },
-      kept: () => {
-        onKept();
-        return reply(null);
-      },
-      makePartitions: async () => reply(await makePartitions()),
+      started: () => undefined,
+      evaluateAll: (given) => sandbox.evaluateAll(...given),
+      ring: (rings) => bell.ring(rings),
+      kept: onKept,
+      makePartitions,
     });
   }
 
@@ -116,19 +102,19 @@ export class ThreadedReception {
 
   /** Some webhook is another now: what arrives after this is judged by what is in the database. */
   forget(): void {
-    this.#line.tell('forget', null);
+    this.#line.tell('forget');
   }
 
   /** Resolves when what was counted and told before is written, so that it can be read; half a second later at most. */
   async written(): Promise<void> {
-    if (this.#closed === null) await this.#line.ask('written', null);
+    if (this.#closed === null) await this.#line.ask('written', undefined);
   }
 
   /** Writes what is counted, and ends the thread. Nothing may arrive any more. */
   async close(): Promise<void> {
     if (this.#closed === null) {
       this.#closed = once(this.#thread, 'exit');
-      this.#line.tell('close', null);
+      this.#line.tell('close');
     }
     await this.#closed;
   }

@@ -1,6 +1,6 @@
 /* The thread behind a threaded sender: a sender of its own. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { Line, reply } from '../threads/line.ts';
+import { Cargo, Line } from '../threads/line.ts';
 import { AddressPolicy } from './addresses.ts';
 import { createSender } from './sender.ts';
 import type { SenderThreadData, SenderThreadNews, SenderThreadServices } from './threadedSender.ts';
@@ -15,18 +15,16 @@ const sender = createSender({
 });
 
 const line = new Line<SenderThreadNews, SenderThreadServices>(port, {
-  send: async ({ value, bytes }) => {
-    const { responseBody, ...exchange } = await sender.send({ ...value, body: bytes! });
-    return { value: exchange, bytes: responseBody };
+  send: async (request, body) => {
+    const { responseBody, ...exchange } = await sender.send({ ...request, body: body! });
+    return new Cargo(exchange, responseBody);
   },
-  ownPorts: ({ value }) => {
-    ownPorts = new Set(value);
-    return reply(null);
+  ownPorts: (ports) => {
+    ownPorts = new Set(ports);
   },
   close: async () => {
     await sender.close();
     // Those that were ended have their continuations behind them, and their answers are on their way.
     setImmediate(() => setImmediate(() => port.close()));
-    return reply(null);
   },
 });

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { Line, reply } from '../threads/line.ts';
+import { Line } from '../threads/line.ts';
 import type { Cidr } from './addresses.ts';
 import type { Exchange, OutboundRequest } from './exchange.ts';
 import { type Sender, STOPPING, unsent } from './sender.ts';
@@ -12,15 +12,15 @@ export interface SenderThreadData {
 
 /** What the thread does. Bodies go beside it. */
 export type SenderThreadServices = {
-  readonly send: { readonly given: Omit<OutboundRequest, 'body'>; readonly result: Omit<Exchange, 'responseBody'> };
+  readonly send: (request: Omit<OutboundRequest, 'body'>) => Omit<Exchange, 'responseBody'>;
   /** The ports that this process listens on, before the first request that they may be a target of. */
-  readonly ownPorts: { readonly given: readonly number[]; readonly result: null };
+  readonly ownPorts: (ports: readonly number[]) => void;
   /** Ends what is under way, then the thread. */
-  readonly close: { readonly given: null; readonly result: null };
+  readonly close: () => void;
 };
 
 /** What it tells. */
-export type SenderThreadNews = { readonly report: { readonly given: unknown; readonly result: null } };
+export type SenderThreadNews = { readonly report: (error: unknown) => void };
 
 export interface ThreadedSenderOptions extends SenderThreadData {
   /** The ports that this process listens on. They only become more. */
@@ -36,16 +36,7 @@ export interface ThreadedSenderOptions extends SenderThreadData {
 export function createThreadedSender({ allow, ownPorts, report }: ThreadedSenderOptions): Sender {
   const data: SenderThreadData = { allow };
   const thread = new Worker(new URL('senderThread.ts', import.meta.url), { name: 'sender', workerData: data });
-  const line = new Line<SenderThreadServices, SenderThreadNews>(
-    thread,
-    {
-      report: ({ value }) => {
-        report(value);
-        return reply(null);
-      },
-    },
-    queueMicrotask,
-  );
+  const line = new Line<SenderThreadServices, SenderThreadNews>(thread, { report }, queueMicrotask);
   let portsTold = 0;
   let closed: Promise<void> | null = null;
 
@@ -63,7 +54,7 @@ export function createThreadedSender({ allow, ownPorts, report }: ThreadedSender
     close() {
       closed ??= new Promise((resolve) => {
         thread.once('exit', () => resolve());
-        line.tell('close', null);
+        line.tell('close');
       });
       return closed;
     },

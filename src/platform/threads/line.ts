@@ -2,32 +2,44 @@ import type { MessagePort, Worker } from 'node:worker_threads';
 import { Outbox, unpack } from './outbox.ts';
 import type { Parcel } from './outbox.ts';
 
-/** What one thread does for another: by name, what it is given and what comes of it. Both are cloned on their way. */
-export type Services = { readonly [Name in string]: { readonly given: unknown; readonly result: unknown } };
+/** What one thread does for another, by name. What is given and what comes of it are cloned on their way. */
+export type Services = Readonly<Record<string, (given: never) => unknown>>;
 
-/** A value, and the bytes that go beside it. */
-export interface Cargo<Value> {
+type Given<Service extends (given: never) => unknown> = Parameters<Service>[0];
+
+/** A result that has bytes beside it, or after which something is left to do. */
+export class Cargo<Value> {
   readonly value: Value;
   readonly bytes: Buffer | null;
+  readonly afterwards: (() => void) | undefined;
+
+  /** @param afterwards called once the result is on its way; must not throw */
+  constructor(value: Value, bytes: Buffer | null, afterwards?: () => void) {
+    this.value = value;
+    this.bytes = bytes;
+    this.afterwards = afterwards;
+  }
 }
 
-export interface Reply<Value> extends Cargo<Value> {
-  /** Called once the reply is on its way; must not throw. */
-  readonly afterwards?: () => void;
-}
+type Result<Value> = Value | Cargo<Value>;
 
 /**
- * How the services of this end are done. None may throw or reject: what can go wrong is part of a result. What was only told has
- * no reply, whatever is returned.
+ * How the services of this end are done, given the bytes too that came along. None may throw or reject: what can go wrong is part of
+ * a result.
  */
 export type Doors<Here extends Services> = {
   readonly [Name in keyof Here]: (
-    given: Cargo<Here[Name]['given']>,
-  ) => Reply<Here[Name]['result']> | Promise<Reply<Here[Name]['result']>>;
+    given: Given<Here[Name]>,
+    bytes: Buffer | null,
+  ) => Result<ReturnType<Here[Name]>> | Promise<Result<ReturnType<Here[Name]>>>;
 };
 
 type Item =
-  | { readonly name: string; readonly given: unknown; /** Null where no reply is wanted. */ readonly id: number | null }
+  | {
+      readonly name: string;
+      readonly given: unknown;
+      /** Null where nobody waits for a result. */ readonly id: number | null;
+    }
   | { readonly id: number; readonly result: unknown };
 
 /**
@@ -36,7 +48,7 @@ type Item =
  */
 export class Line<There extends Services, Here extends Services> {
   readonly #outbox: Outbox<Item>;
-  readonly #waiting = new Map<number, (reply: Cargo<never>) => void>();
+  readonly #waiting = new Map<number, (result: Cargo<never>) => void>();
   #asked = 0;
 
   /**
@@ -49,24 +61,23 @@ export class Line<There extends Services, Here extends Services> {
     schedule: (flush: () => void) => void = (flush) => void setImmediate(flush),
   ) {
     this.#outbox = new Outbox((parcel) => port.postMessage(parcel, [parcel.bytes]), schedule);
-    // oxlint-disable-next-line unicorn/prefer-add-event-listener -- a Worker has none
     port.on('message', (parcel: Parcel<Item>) => {
       for (const [item, bytes] of unpack(parcel)) {
-        if ('name' in item) void this.#serve(doors[item.name]!, item.given as never, bytes, item.id);
+        if ('name' in item) void this.#serve(doors[item.name]!, item.given, bytes, item.id);
         else {
-          this.#waiting.get(item.id)!({ value: item.result as never, bytes });
+          this.#waiting.get(item.id)!(new Cargo(item.result as never, bytes));
           this.#waiting.delete(item.id);
         }
       }
     });
   }
 
-  /** Never settles where the other end goes before it has replied. */
+  /** Never settles where the other end goes before it has answered. */
   ask<Name extends keyof There & string>(
     name: Name,
-    given: There[Name]['given'],
+    given: Given<There[Name]>,
     bytes: Buffer | null = null,
-  ): Promise<Cargo<There[Name]['result']>> {
+  ): Promise<Cargo<ReturnType<There[Name]>>> {
     return new Promise((resolve) => {
       const id = this.#asked++;
       this.#waiting.set(id, resolve);
@@ -74,15 +85,15 @@ export class Line<There extends Services, Here extends Services> {
     });
   }
 
-  tell<Name extends keyof There & string>(name: Name, given: There[Name]['given']): void {
+  /** What comes of it is nobody's concern. */
+  tell<Name extends keyof There & string>(name: Name, ...[given]: Parameters<There[Name]>): void {
     this.#outbox.add({ id: null, name, given }, null);
   }
 
-  async #serve(door: Doors<Here>[string], value: never, bytes: Buffer | null, id: number | null): Promise<void> {
-    const reply = await door({ value, bytes });
-    if (id !== null) this.#outbox.add({ id, result: reply.value }, reply.bytes, reply.afterwards);
+  async #serve(door: Doors<Here>[string], given: unknown, bytes: Buffer | null, id: number | null): Promise<void> {
+    const result = await door(given as never, bytes);
+    if (id === null) return;
+    const { value, bytes: beside, afterwards } = result instanceof Cargo ? result : new Cargo(result, null);
+    this.#outbox.add({ id, result: value }, beside, afterwards);
   }
 }
-
-/** A reply without bytes. */
-export const reply = <Value>(value: Value): Reply<Value> => ({ value, bytes: null });
