@@ -1,8 +1,8 @@
 /**
  * A few children for all tenants. A child works on one job; further jobs wait, and tenants take turns, as the holders of
  * each (its webhooks) do. No tenant has more than half of the children, and where these are several, one of them is left to
- * holders that have proved themselves, by expressions that were quick the last time, and no holder has all: what hangs, or takes long, makes
- * nobody wait who is quick. Children are started when there is work for them, and kept; one that ended is replaced at once.
+ * holders that have proved themselves, by expressions that were quick the last time: what hangs, or takes long, makes nobody wait who is
+ * quick. Children are started when there is work for them, and kept; one that ended is replaced at once.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
@@ -42,13 +42,14 @@ const LONGEST_PAUSE_MS = 5_000;
 export class Pool {
   readonly #options: PoolOptions;
   readonly #perTenant: number;
-  /** Of those of a tenant, for one holder that has proved itself, and for all together that haven't. */
-  readonly #perKind: number;
+  /** Of those of a tenant, for all its holders together that haven't proved themselves. */
+  readonly #perUnproven: number;
   readonly #children = new Set<ChildProcess>();
   readonly #idle = new Set<ChildProcess>();
   readonly #turns: Turns;
-  /** How many children work for whom: tenants, and what `#kindOf` makes of them and a holder. */
+  /** How many children work for a tenant, and how many of them for such holders. */
   readonly #running = new Map<string, number>();
+  readonly #runningUnproven = new Map<string, number>();
   /** Holders, with their tenants, whose last job was quick. */
   readonly #proven = new LRUCache<string, true>({ max: MOST_PROVEN });
   /** Of which as many are kept as the jobs have asked for so far; some of them start. */
@@ -62,7 +63,7 @@ export class Pool {
   constructor(options: PoolOptions) {
     this.#options = options;
     this.#perTenant = Math.max(1, Math.floor(options.size / 2));
-    this.#perKind = Math.max(1, this.#perTenant - 1);
+    this.#perUnproven = Math.max(1, this.#perTenant - 1);
     this.#turns = new Turns(options.maxWaiting);
   }
 
@@ -113,13 +114,8 @@ export class Pool {
   /** How many more children may work for a holder now. */
   #free(tenantId: string, holder: string): number {
     const ofTenant = this.#perTenant - (this.#running.get(tenantId) ?? 0);
-    return Math.min(ofTenant, this.#perKind - (this.#running.get(this.#kindOf(tenantId, holder)) ?? 0));
-  }
-
-  /** Each that has proved itself is a kind of its own, the rest of the tenant's are one. */
-  #kindOf(tenantId: string, holder: string): string {
-    const key = keyOf(tenantId, holder);
-    return this.#proven.has(key) ? key : `\n${tenantId}`;
+    if (this.#proven.has(keyOf(tenantId, holder))) return ofTenant;
+    return Math.min(ofTenant, this.#perUnproven - (this.#runningUnproven.get(tenantId) ?? 0));
   }
 
   #takeIdle(): ChildProcess {
@@ -129,18 +125,19 @@ export class Pool {
   }
 
   async #work(child: ChildProcess, { tenantId, holder, job, since, finish }: Waiting): Promise<void> {
-    const whom = [tenantId, this.#kindOf(tenantId, holder)];
-    for (const one of whom) this.#running.set(one, (this.#running.get(one) ?? 0) + 1);
+    const key = keyOf(tenantId, holder);
+    const counts = this.#proven.has(key) ? [this.#running] : [this.#running, this.#runningUnproven];
+    for (const count of counts) count.set(tenantId, (count.get(tenantId) ?? 0) + 1);
     this.#options.onWaited(performance.now() - since);
     const report = await child.run(job);
-    for (const one of whom) {
-      const rest = this.#running.get(one)! - 1;
-      if (rest > 0) this.#running.set(one, rest);
-      else this.#running.delete(one);
+    for (const count of counts) {
+      const rest = count.get(tenantId)! - 1;
+      if (rest > 0) count.set(tenantId, rest);
+      else count.delete(tenantId);
     }
     const isQuick = report.end === 'done' && report.cpuMs <= report.results.length * QUICK_MS;
-    if (isQuick) this.#proven.set(keyOf(tenantId, holder), true);
-    else this.#proven.delete(keyOf(tenantId, holder));
+    if (isQuick) this.#proven.set(key, true);
+    else this.#proven.delete(key);
     if (report.end === 'done' && this.#children.has(child)) this.#idle.add(child);
     else this.#startAll();
     finish(report);
