@@ -121,6 +121,18 @@ describe('credentials', () => {
     expect(judge(auth, {})).toEqual(refused('REJECTED_NO_AUTH'));
   });
 
+  it('as a token or key in any writing, as UTF-8 or Latin-1 in its header', () => {
+    for (const secret of ['Schlüssel zum Tor', '秘密の鍵はここにある', 'clef cachée 🗝️']) {
+      const auth = [{ type: 'BEARER' }, { type: 'API_KEY', config: { header: 'X-Key' } }] as const;
+      const judged = (text: string) =>
+        auth.map((one) => judge(one, { headers: { authorization: `Bearer ${text}`, 'x-key': text } }, [secret]).valid);
+      const bytes = Buffer.from(secret, 'utf8');
+      expect(judged(bytes.toString('latin1')), secret).toEqual([true, true]);
+      expect(judged(secret), secret).toEqual([true, true]);
+      expect(judged(bytes.subarray(0, -1).toString('latin1')), secret).toEqual([false, false]);
+    }
+  });
+
   it('as an API key in a header or the body, or as a token in the query', () => {
     const header = { type: 'API_KEY', config: { header: 'X-Key' } } as const;
     expect(judge(header, { headers: { 'x-key': SECRET } })).toEqual(VALID);

@@ -16,6 +16,15 @@ const isOneOf = (presented: string, hashes: readonly Buffer[]): boolean => {
   return presented !== '' && hashes.some((known) => known.length === hash.length && timingSafeEqual(known, hash));
 };
 
+/**
+ * A header is bytes, each of which the server gives as a character of Latin-1: a sender that writes UTF-8 means the text that
+ * they spell. Where that is another text, either is taken.
+ */
+const isOneInHeader = (presented: string, hashes: readonly Buffer[]): boolean => {
+  const spelt = Buffer.from(presented, 'latin1').toString('utf8');
+  return isOneOf(presented, hashes) || (spelt !== presented && isOneOf(spelt, hashes));
+};
+
 const missing = (where: string): Verification => rejected('REJECTED_NO_AUTH', `There is no credential in ${where}.`);
 const judged = (isGenuine: boolean, where: string): Verification =>
   isGenuine ? VERIFIED : rejected('REJECTED_TOKEN', `The credential in ${where} is another one.`);
@@ -23,7 +32,9 @@ const judged = (isGenuine: boolean, where: string): Verification =>
 /** `Authorization: Bearer <token>`, the scheme in any case (RFC 9110, 11.1). */
 export const bearerCheck: CredentialCheck = (request, hashes) => {
   const token = schemeValue(request, 'bearer');
-  return token === null ? missing('Authorization: Bearer') : judged(isOneOf(token, hashes), 'Authorization: Bearer');
+  return token === null
+    ? missing('Authorization: Bearer')
+    : judged(isOneInHeader(token, hashes), 'Authorization: Bearer');
 };
 
 /** `Authorization: Basic <base64 of user:password>` (RFC 7617), in UTF-8. */
@@ -48,7 +59,7 @@ export const headerCheck =
   (name: string): CredentialCheck =>
   (request, hashes) => {
     const value = headerOf(request, name);
-    return value === null ? missing(`the header ${name}`) : judged(isOneOf(value, hashes), `the header ${name}`);
+    return value === null ? missing(`the header ${name}`) : judged(isOneInHeader(value, hashes), `the header ${name}`);
   };
 
 export const queryCheck =
