@@ -116,6 +116,13 @@ describe('an inbound webhook', () => {
     expect(await inbound.tryCreate({ name: 'Test', ...input })).toMatchObject({ code: 'BAD_REQUEST', path });
   });
 
+  it('with an expression that is none is told where it stops being one', async () => {
+    for (const source of ['eventTypeSource', 'idempotencySource']) {
+      const refused = await inbound.tryCreate({ name: 'Test', [source]: { type: 'JSONATA', value: 'a.(' } });
+      expect(refused.message).toMatch(/^This is no JSONata expression: .*\(after 3 characters\)/);
+    }
+  });
+
   it('has a slug of its own in its tenant, whatever other tenants have', async () => {
     const slug = `taken-${randomBytes(4).toString('hex')}`;
     const { id } = await inbound.create({ slug });

@@ -60,7 +60,7 @@ export const createInbound = (options: InboundOptions): Inbound => {
     reruns: new Reruns({ ...options, directory }),
     webhooks: new InboundWebhooks({
       ...options,
-      checkExpression: async (tenantId, expression) => (await sandbox.check(tenantId, expression))?.message ?? null,
+      checkExpression: (tenantId, expression) => sandbox.check(tenantId, expression),
     }),
     close: () => feed.close(),
   };

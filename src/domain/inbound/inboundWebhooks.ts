@@ -4,6 +4,8 @@ import type { SqlEntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../../platform/database.ts';
 import { sqlOf } from '../../platform/database.ts';
 import { newId } from '../../platform/ids.ts';
+import { notCompiled } from '../../platform/sandbox/sandbox.ts';
+import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
 import { generateSigningSecret, signingSecretSpellings } from '../../platform/secrets.ts';
 import type { SecretBox } from '../../platform/secrets.ts';
 import { outliveTarget, renameLane } from '../deliveries/openDeliveries.ts';
@@ -31,14 +33,11 @@ export interface ChangedInboundWebhook {
   readonly forwardSigningSecret: SigningSecret | null;
 }
 
-/** Judges an expression that is about to be saved: null where it compiles, else what is wrong and where. */
-export type ExpressionCheck = (tenantId: string, expression: string) => Promise<string | null>;
-
 export interface InboundWebhooksOptions {
   readonly database: Database;
   readonly secrets: SecretBox;
   readonly checkUrl: UrlCheck;
-  readonly checkExpression: ExpressionCheck;
+  readonly checkExpression: Sandbox['check'];
   readonly checkHandler: HandlerCheck;
   readonly bell: DispatchBell;
   /** The receivers of this process look again: called after the commit, before the caller hears of it. */
@@ -250,8 +249,8 @@ export class InboundWebhooks {
     for (const name of ['eventTypeSource', 'idempotencySource'] as const) {
       const source: ValueSource | null | undefined = parts[name];
       if (source?.type !== 'JSONATA') continue;
-      const refusal = await this.#options.checkExpression(tenantId, source.value);
-      if (refusal !== null) throw new ValidationError(refusal, ['input', name, 'value']);
+      const problem = await this.#options.checkExpression(tenantId, source.value);
+      if (problem) throw new ValidationError(notCompiled(problem), ['input', name, 'value']);
     }
     return parts;
   }

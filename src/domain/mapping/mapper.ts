@@ -1,4 +1,4 @@
-import { MAX_EXPRESSION_CHARACTERS, SandboxUnavailableError } from '../../platform/sandbox/sandbox.ts';
+import { MAX_EXPRESSION_CHARACTERS, notCompiled, SandboxUnavailableError } from '../../platform/sandbox/sandbox.ts';
 import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
 import type { Action, TargetField } from '../actions/action.ts';
 import type { ActionRegistry } from '../actions/actionRegistry.ts';
@@ -165,12 +165,3 @@ const assertFits = (action: Action, mapping: FieldMapping, path: readonly string
   if (missing)
     throw new ValidationError(`${action.name} needs the target field ${missing.name}.`, [...path, missing.name]);
 };
-
-/** What is wrong with an expression that was to be saved. */
-export const notCompiled = ({
-  message,
-  position,
-}: {
-  readonly message: string;
-  readonly position: number | null;
-}): string => `This is no JSONata expression: ${message}${position === null ? '' : ` (after ${position} characters)`}.`;

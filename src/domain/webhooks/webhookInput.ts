@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ValidationError } from '../errors.ts';
 import { exactText, parseInput, text } from '../text.ts';
+import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
 import { checkHeaderName, checkHeaderValue, MAX_CUSTOM_HEADERS } from '../../platform/outbound/headers.ts';
 import { ORDERINGS, WEBHOOK_STATUSES } from './webhook.ts';
 import type { Ordering, WebhookStatus } from './webhook.ts';
@@ -11,11 +12,7 @@ export type UrlCheck = (url: string) => string | null;
 /** What this installation lays down for webhooks. */
 export interface WebhookRules {
   readonly checkUrl: UrlCheck;
-  /** Null where it compiles; the position counts the characters before what is wrong. */
-  readonly checkExpression: (
-    tenantId: string,
-    expression: string,
-  ) => Promise<{ readonly message: string; readonly position: number | null } | null>;
+  readonly checkExpression: Sandbox['check'];
   /** Of the signed headers, which nobody else may set. */
   readonly headerPrefix: string;
 }

@@ -3,6 +3,7 @@ import type { SqlEntityManager } from '@mikro-orm/postgresql';
 import type { Database, Sql } from '../../platform/database.ts';
 import { sqlOf } from '../../platform/database.ts';
 import { newId } from '../../platform/ids.ts';
+import { notCompiled } from '../../platform/sandbox/sandbox.ts';
 import { generateSigningSecret, signingSecretSpellings } from '../../platform/secrets.ts';
 import type { SecretBox, SecretScope } from '../../platform/secrets.ts';
 import type { LaneBell } from '../deliveries/bell.ts';
@@ -187,11 +188,8 @@ export class Webhooks {
   }
 
   async #checkCondition(tenantId: string, condition: string | null): Promise<void> {
-    const refusal = condition === null ? null : await this.#rules.checkExpression(tenantId, condition);
-    if (refusal === null) return;
-    const { message, position } = refusal;
-    const place = position === null ? '' : ` (at character ${position})`;
-    throw new ValidationError(`This is no JSONata: ${message}${place}`, ['input', 'condition']);
+    const problem = condition === null ? null : await this.#rules.checkExpression(tenantId, condition);
+    if (problem) throw new ValidationError(notCompiled(problem), ['input', 'condition']);
   }
 
   /** Runs `work` with the locked row, then raises the version; tells the lane's holder after the commit. */

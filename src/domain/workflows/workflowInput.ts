@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import { notCompiled } from '../../platform/sandbox/sandbox.ts';
 import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
 import type { ActionRegistry } from '../actions/actionRegistry.ts';
 import { ValidationError } from '../errors.ts';
-import { expressionOf, notCompiled } from '../mapping/mapper.ts';
+import { expressionOf } from '../mapping/mapper.ts';
 import type { Mapper } from '../mapping/mapper.ts';
 import { parseInput, text } from '../text.ts';
 import type { WorkflowStep } from './workflow.ts';

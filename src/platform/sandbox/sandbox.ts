@@ -25,6 +25,10 @@ export interface ExpressionError {
   readonly position: number | null;
 }
 
+/** What whoever wanted to save it is told. */
+export const notCompiled = ({ message, position }: ExpressionError): string =>
+  `This is no JSONata expression: ${message}${position === null ? '' : ` (after ${position} characters)`}.`;
+
 /** No child could be had: nothing is known about the expression, and trying again later makes sense. */
 export class SandboxUnavailableError extends Error {
   constructor() {
