@@ -54,7 +54,7 @@ export const bootstrap = async (
   }
 };
 
-/** Connections of a role's pool; beside it each process has 3 for its lanes, 1 that listens and 1 that probes. */
+/** Connections of a role's pool; beside it each process has 3 for its lanes, 1 that listens and 1 for probes, which come and go. */
 const POOL = { api: 10, worker: 8, receiver: 2 } as const;
 const BESIDE_POOL = 5;
 /** Of the thread that the role of a receiver adds. */

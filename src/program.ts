@@ -51,7 +51,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
     if (ground.reception !== null) routes.push(...(await receiversOn(ground, ground.reception)));
 
     let isReady = false;
-    const { database, databaseUrl, clockOffset, notifications } = ground;
+    const { database, databaseUrl, clockOffset, notifications, reception } = ground;
     const isReachable = databaseProbe(databaseUrl);
     const server = createHttpServer({
       routes,
@@ -61,6 +61,7 @@ export const startProgram = async (config: Config): Promise<Program> => {
       ready: async () => {
         if (!isReady) return ['starting'];
         if (!(await isReachable())) return ['the database does not answer'];
+        await reception?.ping();
         const reasons = clockOffset.isTooFar ? ["the clock differs from the database's by more than 5 s"] : [];
         if ((await daysAhead(database.sql, Date.now())) < LEAST_DAYS_AHEAD) reasons.push('partitions are missing');
         if (!notifications.connected) reasons.push('the LISTEN connection is lost');

@@ -201,6 +201,11 @@ describe('a request to an inbound webhook', () => {
     expect((await post(slugUrl, '{}', { 'x-alga-hops': '4' })).status).toBe(200);
     expect((await post(slugUrl, '{}', { 'x-alga-hops': '5' })).status).toBe(200);
     expect((await post(slugUrl, '{}', { 'x-alga-hops': 'many' })).status).toBe(200);
+    for (const hops of ['99999999999', '4, 5', 'many, 7']) {
+      const { id, slugUrl } = await inbound.create();
+      expect((await post(slugUrl, '{}', { 'x-alga-hops': hops })).status).toBe(200);
+      expect((await inbound.deliveries({ inboundWebhookId: id }))[0].dispatchStatus).toBe('IGNORED');
+    }
     const statuses = (await inbound.deliveries({ inboundWebhookId: id })).map(({ dispatchStatus }) => dispatchStatus);
     expect(statuses).toEqual(['DISPATCHED', 'IGNORED', 'DISPATCHED']);
   });

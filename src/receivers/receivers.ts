@@ -38,6 +38,8 @@ const UNPROVEN: ReadonlySet<ReceptionOutcome> = new Set<ReceptionOutcome>([
   'unknown',
   'handshake',
   'method',
+  'too_large',
+  'unsupported',
 ]);
 
 /**
@@ -51,7 +53,8 @@ export const createReceivers = (options: ReceiversOptions): Route[] => {
   const refusals = new Limiter(WATCHED_NETWORKS);
 
   const refuseUnread = (arrival: Arrival, cause: UnreadCause, answer: answers.Answer): Answered => {
-    if (arrival.address !== null) reception.refuseUnread(arrival, cause, answer.status);
+    const { address } = arrival;
+    if (address !== null) reception.refuseUnread({ ...arrival, address }, cause, answer.status);
     return { answer, outcome: cause };
   };
 

@@ -12,6 +12,7 @@ import type { InboundRequest } from '../domain/inbound/verification/request.ts';
 import type { AuthStatus } from '../domain/inbound/verification/verification.ts';
 import { dummyVerifier } from '../domain/inbound/verification/verifier.ts';
 import { newId } from '../platform/ids.ts';
+import type { Logger } from '../platform/logs.ts';
 import type { Sandbox } from '../platform/sandbox/sandbox.ts';
 import * as answers from './answer.ts';
 import type { Answer } from './answer.ts';
@@ -43,6 +44,7 @@ export interface ReceptionOptions {
   readonly sandbox: Pick<Sandbox, 'evaluateAll'>;
   /** Lower-case name of the header that counts how often something passed through hookgraph. */
   readonly hopsHeader: string;
+  readonly log: Logger;
 }
 
 /** As often may a request have passed through hookgraph; then it is going round in circles. */
@@ -50,8 +52,10 @@ const MOST_HOPS = 5;
 const HIGHEST_HOPS = 32_767;
 /** Webhooks whose rates are watched at once by this process. */
 const WATCHED = 50_000;
-/** Looks at a webhook that changes all the time; then it is not there. */
+/** Looks at a webhook that changes all the time; then its sender is to try again. */
 const LOOKS = 3;
+/** Look-ups for requests that have their answer. */
+const MOST_COUNTING = 100;
 
 /**
  * What becomes of a request to a receiver: look-up, verification, rate limit, reading, commit, in this order, so that whoever
@@ -62,6 +66,7 @@ const LOOKS = 3;
 export class Reception {
   readonly #options: ReceptionOptions;
   readonly #rates = new Limiter(WATCHED);
+  readonly #counting = new Set<Promise<void>>();
 
   constructor(options: ReceptionOptions) {
     this.#options = options;
@@ -77,8 +82,9 @@ export class Reception {
       if (!isVerified(judged)) {
         const isOutdated =
           REFUSED.has(judged.outcome) && address !== null && !(await directory.isCurrent(address, receiver));
-        if (isOutdated && look < LOOKS) continue;
-        return judged;
+        if (!isOutdated) return judged;
+        if (look < LOOKS) continue;
+        return UNDECIDED;
       }
       if (!hasPlace) {
         const perMinute = judged.receiver.rateLimitPerMinute;
@@ -95,7 +101,7 @@ export class Reception {
       if (received) return received;
       // The webhook is another by now: by its present settings this may be nobody's.
       directory.forget();
-      if (look === LOOKS) return UNKNOWN;
+      if (look === LOOKS) return UNDECIDED;
     }
   }
 
@@ -129,16 +135,32 @@ export class Reception {
     return { receiver, refuse: (cause, answer) => refuse(cause, answer, authStatus) };
   }
 
-  /** Counts a request that was answered before its body was read, for the webhook at its address, if there is one. */
-  async refusedUnread(
-    address: ReceiverAddress | null,
+  /**
+   * Counts a request that was answered before its body was read, for the webhook at its address, if there is one. Where too many
+   * addresses are being looked up, only for one that is known: nobody waits for these, so nothing else would bound them.
+   */
+  refusedUnread(
+    address: ReceiverAddress,
     request: InboundRequest,
     cause: UnreadCause,
     responseStatus: number,
     durationMs: number,
-  ): Promise<void> {
-    const receiver = address && (await this.#options.directory.find(address));
-    if (receiver) this.#refused(receiver, request, cause, responseStatus, 'NOT_CHECKED', durationMs);
+  ): void {
+    const { directory, log } = this.#options;
+    const count = (receiver: InboundReceiver | null | undefined): void => {
+      if (receiver) this.#refused(receiver, request, cause, responseStatus, 'NOT_CHECKED', durationMs);
+    };
+    const found = this.#counting.size < MOST_COUNTING ? directory.find(address) : directory.known(address);
+    if (!(found instanceof Promise)) return count(found);
+    const counting = found
+      .then(count, (error: unknown) => log.debug({ err: error }, 'a refused request could not be counted'))
+      .finally(() => this.#counting.delete(counting));
+    this.#counting.add(counting);
+  }
+
+  /** Resolves when what was refused unread before is counted, as far as it is. */
+  async counted(): Promise<void> {
+    await Promise.all(this.#counting);
   }
 
   /** Counts a refusal, and tells the webhook's owner of it if it is among the first. */
@@ -231,6 +253,7 @@ const isVerified = (judged: Verified | Received): judged is Verified => 'receive
 
 const METHOD_NOT_ALLOWED: Received = { answer: answers.METHOD_NOT_ALLOWED, outcome: 'method' };
 const UNKNOWN: Received = { answer: answers.UNAUTHORIZED, outcome: 'unknown' };
+const UNDECIDED: Received = { answer: answers.UNAVAILABLE, outcome: 'unavailable' };
 /** What other settings might have let through. */
 const REFUSED: ReadonlySet<ReceptionOutcome> = new Set<ReceptionOutcome>(['unknown', 'inactive', 'unauthorized']);
 
@@ -254,8 +277,8 @@ const readableBody = (request: InboundRequest): { readonly value: unknown } | nu
 };
 
 const hopsOf = (request: InboundRequest, header: string): number => {
-  const text = headerOf(request, header);
-  return text !== null && /^\d{1,9}$/.test(text) ? Math.min(Number(text), HIGHEST_HOPS) : 0;
+  const counts = (headerOf(request, header) ?? '').split(',').filter((text) => /^\s*\d+\s*$/.test(text));
+  return Math.min(Math.max(0, ...counts.map(Number)), HIGHEST_HOPS);
 };
 
 /** What is recorded of every request. */

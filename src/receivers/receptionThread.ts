@@ -1,4 +1,5 @@
 /* The thread behind a threaded reception. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { ReceiverDirectory } from '../domain/inbound/directory.ts';
 import { Receipts } from '../domain/inbound/receipts.ts';
@@ -16,7 +17,10 @@ import { UNAVAILABLE } from './answer.ts';
 import { Reception } from './reception.ts';
 import type { Received } from './reception.ts';
 import { inboundRequestOf, steadyMs } from './request.ts';
-import type { Arrival, HouseServices, ReceptionServices, ReceptionThreadData } from './threadedReception.ts';
+import type { Arrival, MainThreadServices, ReceptionThreadServices, ReceptionThreadData } from './threadedReception.ts';
+
+/** Look-ups take milliseconds, unless the database is away. */
+const LONGEST_COUNT_MS = 500;
 
 const port = parentPort!;
 const { databaseUrl, poolSize, secretKey, hopsHeader, logLevel } = workerData as ReceptionThreadData;
@@ -39,7 +43,7 @@ const receipts = new Receipts({ ...written, bell: { ring: (rings) => line.tell('
 const sandbox: Pick<Sandbox, 'evaluateAll'> = {
   evaluateAll: async (...given) => (await line.ask('evaluateAll', given)).value,
 };
-const reception = new Reception({ directory, receipts, tally, sandbox, hopsHeader });
+const reception = new Reception({ directory, receipts, tally, sandbox, hopsHeader, log });
 const patience = new Patience(databaseProbe(databaseUrl));
 
 const elapsedOf =
@@ -59,22 +63,28 @@ const receive = async (arrival: Arrival, body: Buffer): Promise<Received> => {
   }
 };
 
-const line = new Line<HouseServices, ReceptionServices>(port, {
+const line = new Line<MainThreadServices, ReceptionThreadServices>(port, {
   receive: async (arrival, body) => {
     const { answer, outcome, afterwards } = await receive(arrival, body!);
     return new Cargo({ answer, outcome }, null, afterwards);
   },
-  refuseUnread: ({ arrival, cause, status }) =>
-    reception
-      .refusedUnread(arrival.address, inboundRequestOf(arrival, Buffer.alloc(0)), cause, status, elapsedOf(arrival)())
-      .catch((error: unknown) => log.debug({ err: error }, 'a refused request could not be counted')),
+  refuseUnread: ({ arrival, cause, status }) => {
+    const request = inboundRequestOf(arrival, Buffer.alloc(0));
+    reception.refusedUnread(arrival.address, request, cause, status, elapsedOf(arrival)());
+  },
   forget: () => directory.forget(),
-  written: () => tally.written(),
+  written: async () => {
+    await Promise.race([reception.counted(), delay(LONGEST_COUNT_MS)]);
+    await tally.written();
+  },
+  ping: () => undefined,
   close: async () => {
     clockOffset.stop();
+    await reception.counted();
     await tally.close();
     await statements.close();
-    port.close();
+    // Behind the last answers.
+    setImmediate(() => port.close());
   },
 });
 line.tell('started');

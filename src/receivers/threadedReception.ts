@@ -5,6 +5,7 @@ import type { LevelWithSilent } from 'pino';
 import type { ReceiverAddress } from '../domain/inbound/directory.ts';
 import type { DispatchBell, DispatchRing } from '../domain/inbound/dispatchBell.ts';
 import type { Evaluation, Sandbox } from '../platform/sandbox/sandbox.ts';
+import { StartupError } from '../platform/startupError.ts';
 import { Line } from '../platform/threads/line.ts';
 import type { Answer } from './answer.ts';
 import type { ReceptionOutcome, UnreadCause } from './reception.ts';
@@ -26,6 +27,8 @@ export interface Arrival extends RawRequest {
   readonly address: ReceiverAddress | null;
 }
 
+type Addressed = Arrival & { readonly address: ReceiverAddress };
+
 /** How a request is answered. */
 export interface Answered {
   readonly answer: Answer;
@@ -33,21 +36,22 @@ export interface Answered {
 }
 
 /** What the thread does. */
-export type ReceptionServices = {
+export type ReceptionThreadServices = {
   /** The body goes beside it. */
   readonly receive: (arrival: Arrival) => Answered;
   readonly refuseUnread: (refused: {
-    readonly arrival: Arrival;
+    readonly arrival: Addressed;
     readonly cause: UnreadCause;
     readonly status: number;
   }) => void;
   readonly forget: () => void;
   readonly written: () => void;
+  readonly ping: () => void;
   readonly close: () => void;
 };
 
 /** What it needs of the thread that started it. */
-export type HouseServices = {
+export type MainThreadServices = {
   readonly started: () => void;
   readonly evaluateAll: (given: Parameters<Sandbox['evaluateAll']>) => Evaluation[];
   readonly ring: (rings: readonly DispatchRing[]) => void;
@@ -72,16 +76,19 @@ export interface ThreadedReceptionOptions extends ReceptionThreadData {
  */
 export class ThreadedReception {
   readonly #thread: Worker;
-  readonly #line: Line<ReceptionServices, HouseServices>;
-  /** Resolves when it can receive; rejects where it can't start. */
-  readonly started: Promise<unknown>;
-  #closed: Promise<unknown> | null = null;
+  readonly #line: Line<ReceptionThreadServices, MainThreadServices>;
+  readonly #ended: Promise<void>;
+  #isClosed = false;
+  /** Resolves when it can receive; rejects with a StartupError where it can't start. */
+  readonly started: Promise<void>;
 
   constructor({ sandbox, bell, onKept, makePartitions, ...data }: ThreadedReceptionOptions) {
     this.#thread = new Worker(new URL('receptionThread.ts', import.meta.url), { name: 'reception', workerData: data });
+    this.#ended = new Promise((resolve) => this.#thread.once('exit', () => resolve()));
     // The first thing that it says. From then on nobody listens for errors, which end the process.
-    this.started = once(this.#thread, 'message');
-    this.#line = new Line<ReceptionServices, HouseServices>(this.#thread, {
+    this.started = once(this.#thread, 'message').then(() => undefined, refuseStart);
+    this.started.catch(() => undefined); // told to whoever waits for it, and nobody may be waiting yet
+    this.#line = new Line<ReceptionThreadServices, MainThreadServices>(this.#thread, {
       started: () => undefined,
       evaluateAll: (given) => sandbox.evaluateAll(...given),
       ring: (rings) => bell.ring(rings),
@@ -96,7 +103,7 @@ export class ThreadedReception {
   }
 
   /** Counts a request, for the webhook that it addresses, that was answered before its body was read. */
-  refuseUnread(arrival: Arrival, cause: UnreadCause, status: number): void {
+  refuseUnread(arrival: Addressed, cause: UnreadCause, status: number): void {
     this.#line.tell('refuseUnread', { arrival, cause, status });
   }
 
@@ -105,17 +112,27 @@ export class ThreadedReception {
     this.#line.tell('forget');
   }
 
-  /** Resolves when what was counted and told before is written, so that it can be read; half a second later at most. */
+  /** Resolves when what was answered before is counted and written, so that it can be read; a second later at most. */
   async written(): Promise<void> {
-    if (this.#closed === null) await this.#line.ask('written', undefined);
+    if (!this.#isClosed) await this.#line.ask('written', undefined);
+  }
+
+  /** Resolves when the thread has come to it: what it does takes milliseconds, where nothing is wrong. */
+  async ping(): Promise<void> {
+    await this.#line.ask('ping', undefined);
   }
 
   /** Writes what is counted, and ends the thread. Nothing may arrive any more. */
   async close(): Promise<void> {
-    if (this.#closed === null) {
-      this.#closed = once(this.#thread, 'exit');
-      this.#line.tell('close');
-    }
-    await this.#closed;
+    if (!this.#isClosed) this.#line.tell('close');
+    this.#isClosed = true;
+    await this.#ended;
   }
 }
+
+const refuseStart = (error: Error): never => {
+  throw new StartupError(
+    `Receiving could not start: ${error.message}. Check that PostgreSQL runs and allows all connections that this process needs.`,
+    { cause: error },
+  );
+};

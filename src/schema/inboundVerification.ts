@@ -99,8 +99,8 @@ builder.queryFields((t) => ({
       const webhookId = decodeId('inboundWebhook', input.inboundWebhookId);
       const webhook = webhookId === null ? null : await inboundLoaders(context).webhook.load(webhookId);
       const addresses = webhook === null ? [] : Object.values(receiverUrls(webhook, context));
-      const { directory, maxBodyBytes } = context.services.inbound;
-      return checkPayload(directory, maxBodyBytes, tenantOf(context), {
+      const { receivers, maxBodyBytes } = context.services.inbound;
+      return checkPayload(receivers, maxBodyBytes, tenantOf(context), {
         webhookId,
         body: input.body,
         headers: input.headers,

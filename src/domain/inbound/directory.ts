@@ -85,6 +85,29 @@ const BELIEVED = { ttl: 10_000, ttlResolution: 100 };
 /** Of a process, for those who were refused: a flood of them is judged by what is known. */
 const LOOKS_AGAIN = { burst: 100, perMinute: 6_000 };
 
+/** Reads inbound webhooks as receivers need them. */
+export class ReceiverReader {
+  readonly #sql: Sql;
+  readonly #secrets: SecretBox;
+
+  constructor(sql: Sql, secrets: SecretBox) {
+    this.#sql = sql;
+    this.#secrets = secrets;
+  }
+
+  /** As it is in the database now; null for an address that leads nowhere, which takes as long. Rejects with what the database says. */
+  async read(address: ReceiverAddress): Promise<InboundReceiver | null> {
+    const [row] =
+      'id' in address
+        ? await this.#sql.query<ReceiverRow>(BY_ID, [address.id])
+        : await this.#sql.query<ReceiverRow>(BY_SLUG, [address.tenantSlug, address.slug]);
+    if (row) return receiverOf(row, this.#secrets);
+    // For as long as it takes to make one that is there.
+    receiverOf(NOBODY, NOBODYS_BOX);
+    return null;
+  }
+}
+
 /**
  * Finds who receives at an address. Look-ups are kept, those that find nothing too, and forgotten (`forget`) when a webhook changes: at
  * once in the process that changes it, by `hookgraph_inbound` in the others. What comes in between is
@@ -93,7 +116,7 @@ const LOOKS_AGAIN = { burst: 100, perMinute: 6_000 };
  */
 export class ReceiverDirectory {
   readonly #sql: Sql;
-  readonly #secrets: SecretBox;
+  readonly #reader: ReceiverReader;
   readonly #looking = new Map<string, Promise<InboundReceiver | null>>();
   readonly #found = new LRUCache<string, InboundReceiver>({ max: KEPT, ...BELIEVED });
   /** Apart, so that somebody who tries many addresses pushes out none that leads somewhere. */
@@ -104,14 +127,14 @@ export class ReceiverDirectory {
 
   constructor(sql: Sql, secrets: SecretBox) {
     this.#sql = sql;
-    this.#secrets = secrets;
+    this.#reader = new ReceiverReader(sql, secrets);
   }
 
   /** Null for an address that leads nowhere. Rejects with what the database says. Callers who ask at once share a look-up. */
   find(address: ReceiverAddress): Promise<InboundReceiver | null> | InboundReceiver | null {
-    const key = 'id' in address ? address.id : `${address.tenantSlug}/${address.slug}`;
-    const known = this.#found.get(key) ?? (this.#missing.has(key) ? null : undefined);
+    const known = this.known(address);
     if (known !== undefined) return known;
+    const key = keyOf(address);
     const present = this.#looking.get(key);
     if (present) return present;
     const looking = this.#look(key, address).finally(() => {
@@ -121,16 +144,10 @@ export class ReceiverDirectory {
     return looking;
   }
 
-  /** As it is in the database now, whatever is kept here. */
-  async read(address: ReceiverAddress): Promise<InboundReceiver | null> {
-    const [row] =
-      'id' in address
-        ? await this.#sql.query<ReceiverRow>(BY_ID, [address.id])
-        : await this.#sql.query<ReceiverRow>(BY_SLUG, [address.tenantSlug, address.slug]);
-    if (row) return receiverOf(row, this.#secrets);
-    // For as long as it takes to make one that is there.
-    receiverOf(NOBODY, NOBODYS_BOX);
-    return null;
+  /** What is known without looking: undefined for nothing. */
+  known(address: ReceiverAddress): InboundReceiver | null | undefined {
+    const key = keyOf(address);
+    return this.#found.get(key) ?? (this.#missing.has(key) ? null : undefined);
   }
 
   /**
@@ -159,7 +176,7 @@ export class ReceiverDirectory {
   async #look(key: string, address: ReceiverAddress): Promise<InboundReceiver | null> {
     for (;;) {
       const epoch = this.#epoch;
-      const receiver = await this.read(address);
+      const receiver = await this.#reader.read(address);
       // It may have been read before the change that was told of meanwhile.
       if (epoch !== this.#epoch) continue;
       if (receiver) this.#found.set(key, receiver);
@@ -168,6 +185,9 @@ export class ReceiverDirectory {
     }
   }
 }
+
+const keyOf = (address: ReceiverAddress): string =>
+  'id' in address ? address.id : `${address.tenantSlug}/${address.slug}`;
 
 const receiverOf = (row: ReceiverRow, secrets: SecretBox): InboundReceiver => ({
   id: row.id,

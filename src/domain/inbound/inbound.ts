@@ -5,7 +5,7 @@ import type { Sandbox } from '../../platform/sandbox/sandbox.ts';
 import type { SecretBox } from '../../platform/secrets.ts';
 import { FeedReader } from '../feed/feedReader.ts';
 import type { UrlCheck } from '../webhooks/webhookInput.ts';
-import { ReceiverDirectory } from './directory.ts';
+import { ReceiverReader } from './directory.ts';
 import type { DispatchBell } from './dispatchBell.ts';
 import type { HandlerCheck } from './handlers.ts';
 import { INBOUND_STREAM } from './inboundFeed.ts';
@@ -38,7 +38,7 @@ export interface InboundOptions {
 export interface Inbound {
   readonly webhooks: InboundWebhooks;
   readonly list: InboundWebhookList;
-  readonly directory: ReceiverDirectory;
+  readonly receivers: ReceiverReader;
   readonly reruns: Reruns;
   readonly maxBodyBytes: number;
   readonly feed: FeedReader<InboundChange, InboundFeedFilter>;
@@ -49,15 +49,15 @@ export interface Inbound {
 
 export const createInbound = (options: InboundOptions): Inbound => {
   const { database, secrets, notifications, log, sandbox, maxBodyBytes, written } = options;
-  const directory = new ReceiverDirectory(database.sql, secrets);
+  const receivers = new ReceiverReader(database.sql, secrets);
   const feed = new FeedReader({ stream: INBOUND_STREAM, database, notifications, log });
   return {
-    directory,
+    receivers,
     feed,
     maxBodyBytes,
     written,
     list: new InboundWebhookList(database),
-    reruns: new Reruns({ ...options, directory }),
+    reruns: new Reruns({ ...options, receivers }),
     webhooks: new InboundWebhooks({
       ...options,
       checkExpression: (tenantId, expression) => sandbox.check(tenantId, expression),

@@ -1,5 +1,5 @@
 import { ValidationError } from '../errors.ts';
-import type { ReceiverDirectory } from './directory.ts';
+import type { ReceiverReader } from './directory.ts';
 import { givenHeaders } from './givenHeaders.ts';
 import type { InboundRequest } from './verification/request.ts';
 import { rejected } from './verification/verification.ts';
@@ -19,7 +19,7 @@ export interface PayloadCheckInput {
  * address is the first one of a header `x-forwarded-for`, if there is one. Throws ValidationError.
  */
 export const checkPayload = async (
-  directory: ReceiverDirectory,
+  receivers: ReceiverReader,
   maxBodyBytes: number,
   tenantId: string,
   { webhookId, body, headers, urls }: PayloadCheckInput,
@@ -29,7 +29,7 @@ export const checkPayload = async (
   if (bytes.length > maxBodyBytes) {
     throw new ValidationError(`The body is larger than a receiver takes: ${maxBodyBytes} bytes.`, ['input', 'body']);
   }
-  const receiver = webhookId === null ? null : await directory.read({ id: webhookId });
+  const receiver = webhookId === null ? null : await receivers.read({ id: webhookId });
   if (receiver?.tenantId !== tenantId) return NOT_FOUND;
   const verdicts = urls.map((url) => {
     const { pathname, search } = new URL(url);

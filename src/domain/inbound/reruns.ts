@@ -5,7 +5,7 @@ import { MAX_OPEN_MS } from '../deliveries/schedule.ts';
 import { ConflictError, NotFoundError, ValidationError } from '../errors.ts';
 import { withoutCredentials } from './credentials.ts';
 import { isTooDeep } from './depth.ts';
-import type { InboundReceiver, ReceiverDirectory } from './directory.ts';
+import type { InboundReceiver, ReceiverReader } from './directory.ts';
 import type { DispatchBell } from './dispatchBell.ts';
 import { givenHeaders } from './givenHeaders.ts';
 import type { InboundDeliveryRecord } from './inboundDelivery.ts';
@@ -17,7 +17,7 @@ import type { AuthStatus } from './verification/verification.ts';
 
 export interface RerunsOptions {
   readonly database: Pick<Database, 'sql'>;
-  readonly directory: ReceiverDirectory;
+  readonly receivers: ReceiverReader;
   readonly sandbox: Pick<Sandbox, 'evaluateAll'>;
   readonly bell: DispatchBell;
   /** Makes partitions when a statement finds none; true where trying again makes sense. */
@@ -125,7 +125,7 @@ export class Reruns {
   }
 
   async #receiver(tenantId: string, webhookId: string): Promise<InboundReceiver> {
-    const receiver = await this.#options.directory.read({ id: webhookId });
+    const receiver = await this.#options.receivers.read({ id: webhookId });
     if (receiver?.tenantId !== tenantId) throw new NotFoundError('There is no such inbound webhook.');
     return receiver;
   }

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Cargo, Line } from '../threads/line.ts';
 import { AddressPolicy } from './addresses.ts';
 import { createSender } from './sender.ts';
-import type { SenderThreadData, SenderThreadNews, SenderThreadServices } from './threadedSender.ts';
+import type { SenderThreadData, MainThreadServices, SenderThreadServices } from './threadedSender.ts';
 
 const port = parentPort!;
 const { allow } = workerData as SenderThreadData;
@@ -14,7 +14,7 @@ const sender = createSender({
   report: (error) => line.tell('report', error),
 });
 
-const line = new Line<SenderThreadNews, SenderThreadServices>(port, {
+const line = new Line<MainThreadServices, SenderThreadServices>(port, {
   send: async (request, body) => {
     const { responseBody, ...exchange } = await sender.send({ ...request, body: body! });
     return new Cargo(exchange, responseBody);

@@ -19,8 +19,8 @@ export type SenderThreadServices = {
   readonly close: () => void;
 };
 
-/** What it tells. */
-export type SenderThreadNews = { readonly report: (error: unknown) => void };
+/** What it needs of the thread that started it. */
+export type MainThreadServices = { readonly report: (error: unknown) => void };
 
 export interface ThreadedSenderOptions extends SenderThreadData {
   /** The ports that this process listens on. They only become more. */
@@ -36,7 +36,7 @@ export interface ThreadedSenderOptions extends SenderThreadData {
 export function createThreadedSender({ allow, ownPorts, report }: ThreadedSenderOptions): Sender {
   const data: SenderThreadData = { allow };
   const thread = new Worker(new URL('senderThread.ts', import.meta.url), { name: 'sender', workerData: data });
-  const line = new Line<SenderThreadServices, SenderThreadNews>(thread, { report }, queueMicrotask);
+  const line = new Line<SenderThreadServices, MainThreadServices>(thread, { report }, queueMicrotask);
   let portsTold = 0;
   let closed: Promise<void> | null = null;
 

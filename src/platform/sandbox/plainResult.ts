@@ -1,6 +1,9 @@
 /** The most that an expression may result in, as JSON. */
 export const MAX_RESULT_CHARACTERS = 1_048_576;
+/** Levels of arrays and objects in a result: what walks it later, such as a message to another thread, must not use up its stack. */
+export const DEEPEST_NESTING = 1_000;
 
+/** Or too deep. */
 export class ResultTooLarge extends Error {}
 
 /**
@@ -27,7 +30,8 @@ interface Measure {
   hasFunctions: boolean;
 }
 
-const add = (measure: Measure, value: unknown): void => {
+const add = (measure: Measure, value: unknown, level = 0): void => {
+  if (level > DEEPEST_NESTING) throw new ResultTooLarge();
   measure.characters += typeof value === 'string' ? value.length + 2 : 1;
   if (measure.characters > MAX_RESULT_CHARACTERS) throw new ResultTooLarge();
   if (isFunctionValue(value)) {
@@ -35,12 +39,12 @@ const add = (measure: Measure, value: unknown): void => {
   } else if (Array.isArray(value)) {
     for (const item of value) {
       measure.characters += 1;
-      add(measure, item);
+      add(measure, item, level + 1);
     }
   } else if (typeof value === 'object' && value !== null) {
     for (const key of Object.keys(value)) {
       measure.characters += key.length + 4;
-      add(measure, (value as Record<string, unknown>)[key]);
+      add(measure, (value as Record<string, unknown>)[key], level + 1);
     }
   }
 };
@@ -53,10 +57,7 @@ const isFunctionValue = (value: unknown): boolean => {
   return typeof implementation === 'function' || typeof environment?.lookup === 'function';
 };
 
-/** Of arrays in arrays; what is further in is not looked at. Keeps hostile input from using up the stack. */
-export const DEEPEST_NESTING = 1_000;
-
-/** What JSONata's `$boolean` makes of a value, and false of nothing. */
+/** What JSONata's `$boolean` makes of a value, and false of nothing. Of arrays in arrays what is too far in is not looked at. */
 export const isTruthy = (value: unknown, depth = 0): boolean => {
   if (typeof value === 'string') return value !== '';
   if (typeof value === 'number') return value !== 0 && !Number.isNaN(value);

@@ -2,7 +2,7 @@ import type { MessagePort, Worker } from 'node:worker_threads';
 import { Outbox, unpack } from './outbox.ts';
 import type { Parcel } from './outbox.ts';
 
-/** What one thread does for another, by name. What is given and what comes of it are cloned on their way. */
+/** What one thread does for another, by name. What is given and what comes of it are cloned on their way, which bears some 2,000 levels of nesting. */
 export type Services = Readonly<Record<string, (given: never) => unknown>>;
 
 type Given<Service extends (given: never) => unknown> = Parameters<Service>[0];
