@@ -111,7 +111,8 @@ const parseInput = (text: string): unknown => {
 
 const failureOf = (error: unknown): EvaluationFailure => {
   if (error instanceof NoJson) return failure('FAILED', 'The input is not JSON.');
-  if (error instanceof ResultTooLarge) return failure('TOO_LARGE', 'The result is larger than 1 MiB.');
+  if (error instanceof ResultTooLarge)
+    return failure('TOO_LARGE', 'The result is larger than 1 MiB, or nests deeper than 1,000 levels.');
   const { message, position } = (error ?? {}) as { message?: unknown; position?: unknown };
   if (isTimeout(error)) return failure('TIMEOUT', `The expression took longer than ${DEADLINE_MS} ms.`);
   return failure(
