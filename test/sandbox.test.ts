@@ -533,7 +533,15 @@ describe('a simple path', () => {
         const expected: unknown = await jsonata(text).evaluate(structuredClone(value));
         expect(JSON.stringify(simple(value)), text).toEqual(JSON.stringify(expected));
       }),
-      { numRuns: 20_000 },
+      {
+        numRuns: 20_000,
+        examples: [
+          [['a', ' ', 'and', '"', '"'], { a: 1 }],
+          [['a', ' ', 'or', "'", 'b', "'"], { a: 1 }],
+          [['a', ' ', 'and', '`', 'b', '`'], { a: 1 }],
+          [['"', '"', 'and', ' ', 'a'], { a: 1 }],
+        ],
+      },
     );
   });
 

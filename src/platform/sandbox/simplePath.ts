@@ -35,8 +35,9 @@ type Evaluate = (input: unknown) => unknown;
 
 const splitAt = (tokens: readonly string[], word: string): string[][] => {
   const parts: string[][] = [[]];
-  for (const token of tokens) {
-    if (token === word) parts.push([]);
+  for (const [index, token] of tokens.entries()) {
+    // A quote that follows at once is part of a name to JSONata.
+    if (token === word && !/^['"`]/.test(tokens[index + 1] ?? '')) parts.push([]);
     else parts.at(-1)!.push(token);
   }
   return parts;
