@@ -74,7 +74,7 @@ const line = new Line<MainThreadServices, ReceptionThreadServices>(port, {
   },
   forget: () => directory.forget(),
   written: async () => {
-    await Promise.race([reception.counted(), delay(LONGEST_COUNT_MS)]);
+    await Promise.race([reception.counted(), delay(LONGEST_COUNT_MS, undefined, { ref: false })]);
     await tally.written();
   },
   ping: () => undefined,
